@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Does this product of numbers from a file still fit? Arithmetic on untrusted counts: every
+// operation either gives the true result or throws; nothing wraps, and narrowing is never silent.
+#pragma once
+
+#include <qtk/core/error.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace qtk {
+
+/// a + b, or value_error naming both.
+template <std::integral T>
+[[nodiscard]] constexpr T checked_add(T a, T b) {
+    T sum{};
+    if (__builtin_add_overflow(a, b, &sum))
+        throw value_error("the sum " + std::to_string(a) + " + " + std::to_string(b) +
+                          " overflows");
+    return sum;
+}
+
+/// a - b, or value_error naming both (also when an unsigned result would be negative).
+template <std::integral T>
+[[nodiscard]] constexpr T checked_sub(T a, T b) {
+    T difference{};
+    if (__builtin_sub_overflow(a, b, &difference))
+        throw value_error("the difference " + std::to_string(a) + " - " + std::to_string(b) +
+                          " overflows");
+    return difference;
+}
+
+/// a * b, or value_error naming both.
+template <std::integral T>
+[[nodiscard]] constexpr T checked_mul(T a, T b) {
+    T product{};
+    if (__builtin_mul_overflow(a, b, &product))
+        throw value_error("the product " + std::to_string(a) + " x " + std::to_string(b) +
+                          " overflows");
+    return product;
+}
+
+/// The same number as another integer type, or value_error.
+template <std::integral To, std::integral From>
+[[nodiscard]] constexpr To checked_cast(From value) {
+    if (!std::in_range<To>(value))
+        throw value_error("the number " + std::to_string(value) + " does not fit its integer type");
+    return static_cast<To>(value);
+}
+
+/// The smallest count of `step`s that covers n; n may be anything, step is positive.
+[[nodiscard]] constexpr std::size_t div_ceil(std::size_t n, std::size_t step) noexcept {
+    return n / step + (n % step != 0 ? 1 : 0);
+}
+
+static_assert(checked_mul<std::uint64_t>(1u << 16, 1u << 16) == std::uint64_t{1} << 32);
+static_assert(checked_cast<std::uint8_t>(255) == 255);
+static_assert(div_ceil(0, 32) == 0 && div_ceil(33, 32) == 2);
+
+}  // namespace qtk
