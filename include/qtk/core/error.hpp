@@ -30,8 +30,8 @@ struct value_error : error {
 /// NaN or infinity where numbers are needed: how many there are and where the first one lies (flat,
 /// row-major index).
 struct nonfinite_error : value_error {
-    nonfinite_error(std::string const& what, std::size_t count, std::size_t first)
-        : value_error(what), count(count), first(first) {}
+    nonfinite_error(std::string const& what, std::size_t how_many, std::size_t where)
+        : value_error(what), count(how_many), first(where) {}
     std::size_t count;
     std::size_t first;
 };
@@ -41,8 +41,8 @@ struct nonfinite_error : value_error {
 struct io_error : error {
     static constexpr std::uint64_t no_offset = ~std::uint64_t{0};
 
-    io_error(std::string_view path, std::string_view what, std::uint64_t offset = no_offset)
-        : error(sentence(path, what, offset)), path(path), offset(offset) {}
+    io_error(std::string_view file, std::string_view what, std::uint64_t where = no_offset)
+        : error(sentence(file, what, where)), path(file), offset(where) {}
     std::string path;
     std::uint64_t offset;
 
@@ -57,8 +57,8 @@ struct io_error : error {
 
 /// The operating system refused: not found, no permission, disk full. Carries errno.
 struct system_error : io_error {
-    system_error(std::string_view path, std::string_view what, int code)
-        : io_error(path, what), code(code) {}
+    system_error(std::string_view file, std::string_view what, int number)
+        : io_error(file, what), code(number) {}
     int code;
 };
 
