@@ -5,8 +5,8 @@
 // is stored, since recomputing it differs in the last digits), and fp4, a sign and the magnitudes
 // 0, 1/192, 2/3, 1, 1/3, 1/2, 1/6, 1/4 in this order.
 //
-//   nf4  field 0..15 = rank of the level          thresholds are midpoints; a value on one goes to
-//   the lower level fp4  field = sign << 3 | magnitude index      the same on the magnitude
+//   nf4  field 0..15 = rank of the level        thresholds are midpoints; a value on one goes down
+//   fp4  field = sign << 3 | magnitude index    the same on the magnitude
 #pragma once
 
 #include <qtk/core/format.hpp>

@@ -5,8 +5,7 @@
 // have a zero.
 //
 //   integers   level[field] = field. A signed code q is stored as the field q + 2^(bits - 1), so
-//   that iB and uB are
-//              the same bytes and the same floats; symmetric codes leave field 0 unused.
+//              that iB and uB are the same bytes and floats; symmetric codes leave field 0 unused.
 //   others     level[field] = the value of the minifloat or codebook entry; zero = 0.
 #pragma once
 

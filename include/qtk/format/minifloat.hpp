@@ -3,8 +3,8 @@
 // How does a value become a float of 4, 6 or 8 bits? OCP Microscaling 1.0 (2023) and OFP8 1.0
 // (2023):
 //
-//   field = sign | exponent field e | mantissa m     value = (-1)^sign * 2^max(e, 1) - bias) * (m /
-//   2^M + [e > 0])
+//   field = sign | exponent field e | mantissa m of M bits
+//   value = (-1)^sign * 2^(max(e, 1) - bias) * (m / 2^M + [e > 0])
 //
 //   e2m1  s ee m       bias 1   0 .5 1 1.5 2 3 4 6                 every pattern is finite
 //   e3m2  s eee mm     bias 3   largest 28                         every pattern is finite

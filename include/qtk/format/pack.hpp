@@ -4,10 +4,12 @@
 // takes the bits [i * B, (i + 1) * B) counted from bit 0 of byte 0. Eight fields always fill B
 // whole bytes.
 //
-//   B = 4   byte 0: [ f1 f1 f1 f1 | f0 f0 f0 f0 ]            neighbours, first field in the low
-//   nibble B = 2   byte 0: [ f3 f3 | f2 f2 | f1 f1 | f0 f0 ] B = 3   byte 0: [ f2 f2 | f1 f1 f1 |
-//   f0 f0 f0 ]  byte 1: [ f5 | f4 f4 f4 | f3 f3 f3 | f2 ]  byte 2: [ f7 f7 f7 ... ] B = 8   byte i
-//   = f_i
+//   B = 4   byte 0  [ f1 f1 f1 f1 | f0 f0 f0 f0 ]      neighbours, the first in the low nibble
+//   B = 2   byte 0  [ f3 f3 | f2 f2 | f1 f1 | f0 f0 ]
+//   B = 3   byte 0  [ f2 f2 | f1 f1 f1 | f0 f0 f0 ]
+//           byte 1  [ f5 | f4 f4 f4 | f3 f3 f3 | f2 ]
+//           byte 2  [ f7 f7 f7 | f6 f6 f6 | f5 f5 ]
+//   B = 8   byte i  [ f_i ]
 //
 // The same stream as GPTQ words along `in` for 2, 3, 4 and 8 bits, and as compressed-tensors and
 // ONNX for 4 and 8. Every row of a matrix starts on a byte; the last byte of a row is filled with
