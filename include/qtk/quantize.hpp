@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The front door: weights in, quantized weights out, and back.
+//
+//     constexpr qtk::scheme w4{.element = qtk::i4, .grain = qtk::per_group(128)};
+//     auto const q = qtk::quantize<w4>(weight);                        // round to nearest
+//     auto const tight = qtk::quantize<w4>(weight, qtk::mse_range{});  // another range estimator
+//     qtk::gemv(q, x, y);                                              // y = W x on packed codes
+//     qtk::matrix const back = qtk::dequantize(q);
+//
+// Includes neither xtensor nor any method but round to nearest.
+#pragma once
+
+#include <qtk/core/matrix.hpp>
+#include <qtk/core/matrix_view.hpp>
+#include <qtk/core/scheme.hpp>
+#include <qtk/format/qmatrix.hpp>
+#include <qtk/kernel/decode.hpp>
+#include <qtk/kernel/gemm.hpp>
+#include <qtk/kernel/gemv.hpp>
+#include <qtk/method/rtn.hpp>
+#include <qtk/range/minmax.hpp>
+#include <qtk/range/mse.hpp>
+#include <qtk/version.hpp>
+
+#include <cstddef>
+#include <utility>
+
+namespace qtk {
+
+/// Turns a whole matrix into a quantized one: GPTQ and its kind.
+template <typename M, scheme S>
+concept weight_method = requires(M const& method, matrix_view<float const> w,
+                                 quantize_options options) {
+    { method.template quantize<S>(w, options) } -> std::convertible_to<qmatrix<S>>;
+};
+
+/// Quantizes `what`, a matrix [rows, cols], as S says. `how` is a range estimator (min-max if left
+/// out) or a weight method. Throws nonfinite_error for NaN or infinity unless the options say
+/// otherwise, shape_error for a container that is not a row-major matrix. Deterministic for any
+/// number of threads.
+template <scheme S, matrix_like M, typename How = minmax_range>
+[[nodiscard]] qmatrix<S> quantize(M const& what, How const& how = {},
+                                  quantize_options const& options = {}) {
+    static_cast<void>(checked_scheme<S>{});
+    if constexpr (weight_method<How, S>) {
+        return how.template quantize<S>(view_of(what), options);
+    } else {
+        static_assert(
+            range_estimator<How>,
+            "qtk: quantize<scheme>(what, how): `how` is a range estimator or a weight method");
+        return qmatrix<S>(round_to_nearest<quantizer_for<S>>(S, view_of(what), how, options));
+    }
+}
+
+/// Writes the decoded weights to `out`, which has the shape of q. Throws shape_error otherwise.
+inline void dequantize(any_qmatrix const& q, matrix_view<float> out) {
+    if (out.rows != q.rows() || out.cols != q.cols())
+        throw shape_error("dequantize: expected room for " + std::to_string(q.rows()) + " x " +
+                          std::to_string(q.cols()) + ", found " + std::to_string(out.rows) + " x " +
+                          std::to_string(out.cols));
+    parallel_for(q.rows(), q.size(),
+                 [&](std::size_t r) { decode_rows(q, r, 1, out.row(r).data()); });
+}
+
+/// The decoded weights, [rows, cols], as a qtk::matrix or another container, e.g.
+/// xt::xtensor<float, 2>.
+template <float_container M = matrix>
+[[nodiscard]] M dequantize(any_qmatrix const& q) {
+    M out = M::from_shape(std::array<std::size_t, 2>{q.rows(), q.cols()});
+    dequantize(q, matrix_view<float>(out.data(), q.rows(), q.cols()));
+    return out;
+}
+
+/// What S leaves of the values: dequantize(quantize<S>(what, how)).
+template <scheme S, matrix_like M, typename How = minmax_range>
+[[nodiscard]] matrix fake_quantize(M const& what, How const& how = {},
+                                   quantize_options const& options = {}) {
+    return dequantize(quantize<S>(what, how, options));
+}
+
+}  // namespace qtk
