@@ -25,7 +25,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     INTERFACE -Wpedantic
               -Wconversion
               -Wsign-conversion
-              -Wshadow
+              -Wshadow=local  # plain -Wshadow takes scoped enumerators for clashes
               -Wcast-qual
               -Wold-style-cast
               -Wdouble-promotion)

@@ -31,7 +31,12 @@ FLOOR_OF_ROOM = {
     "eval": 6,
 }
 # Headers that lie directly in include/qtk, and the room that they belong to.
-ROOM_OF_FRONT = {"version": "core", "quantize": "method", "xtensor": "xtensor"}
+ROOM_OF_FRONT = {
+    "version": "core",
+    "quantize": "method",
+    "quantize_any": "method",
+    "xtensor": "xtensor",
+}
 # The only headers that may name one of xtensor's.
 MAY_NAME_XTENSOR = {"qtk/xtensor.hpp", "qtk/xtensor/compat.hpp"}
 # What the compiler or the kernel of the system brings besides the C++ standard library.

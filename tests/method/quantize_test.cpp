@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <qtk/core/random.hpp>
+#include <qtk/quantize.hpp>
+
+#include <doctest/doctest.h>
+
+namespace {
+
+constexpr qtk::scheme w4{.element = qtk::i4, .grain = qtk::per_group(32)};
+
+double squared_error(qtk::matrix const& a, std::vector<float> const& b) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < b.size(); ++i) {
+        double const e = static_cast<double>(a.data()[i]) - static_cast<double>(b[i]);
+        sum += e * e;
+    }
+    return sum;
+}
+
+/// A method that rounds to nearest and remembers that it was asked.
+struct counting_method {
+    int* calls;
+    template <qtk::scheme S>
+    qtk::qmatrix<S> quantize(qtk::matrix_view<float const> w, qtk::quantize_options const&) const {
+        ++*calls;
+        return qtk::quantize<S>(w);
+    }
+};
+static_assert(qtk::weight_method<counting_method, w4>);
+static_assert(!qtk::weight_method<qtk::minmax_range, w4>);
+
+}  // namespace
+
+TEST_CASE("quantize takes views, flat vectors with a shape and owning matrices alike") {
+    auto const w = qtk::gaussian_vector(4 * 40, 1);
+    qtk::matrix owned(4, 40);
+    std::copy(w.begin(), w.end(), owned.data());
+    auto const q = qtk::quantize<w4>(qtk::matrix_view<float const>(std::span(w), 4, 40));
+    CHECK(q == qtk::quantize<w4>(owned));
+    CHECK(q == qtk::quantize<w4>(owned.view()));
+    CHECK(q.scheme() == w4);
+}
+
+TEST_CASE("dequantize gives back the shape and fake_quantize the same values") {
+    auto const w = qtk::gaussian_vector(4 * 40, 2);
+    qtk::matrix_view<float const> const view(std::span(w), 4, 40);
+    qtk::matrix const back = qtk::dequantize(qtk::quantize<w4>(view));
+    CHECK(back.rows() == 4);
+    CHECK(back.cols() == 40);
+    CHECK(back == qtk::fake_quantize<w4>(view));
+}
+
+TEST_CASE("quantizing decoded values changes nothing") {
+    auto const w = qtk::gaussian_vector(8 * 64, 3);
+    qtk::matrix const once =
+        qtk::fake_quantize<w4>(qtk::matrix_view<float const>(std::span(w), 8, 64));
+    CHECK(qtk::fake_quantize<w4>(once) == once);
+}
+
+TEST_CASE("dequantize refuses room of another shape") {
+    qtk::qmatrix<w4> const q(2, 8);
+    qtk::matrix wrong(8, 2);
+    CHECK_THROWS_WITH_AS(qtk::dequantize(q, wrong.view()),
+                         "dequantize: expected room for 2 x 8, found 8 x 2", qtk::shape_error);
+}
+
+TEST_CASE("another range estimator gives another, here better, fit") {
+    auto const w = qtk::gaussian_vector(16 * 256, 4);
+    qtk::matrix_view<float const> const view(std::span(w), 16, 256);
+    constexpr qtk::scheme w2{.element = qtk::i3, .grain = qtk::per_channel};
+    CHECK(squared_error(qtk::fake_quantize<w2>(view, qtk::mse_range{}), w) <
+          squared_error(qtk::fake_quantize<w2>(view), w));
+}
+
+TEST_CASE("a weight method is called instead of rounding to nearest") {
+    int calls = 0;
+    std::vector<float> const w(64, 1.0f);
+    auto const q = qtk::quantize<w4>(qtk::matrix_view<float const>(std::span(w), 2, 32),
+                                     counting_method{&calls});
+    CHECK(calls == 1);
+    CHECK(q.rows() == 2);
+}
+
+TEST_CASE("gemv on the codes is the product with the decoded matrix") {
+    auto const w = qtk::gaussian_vector(5 * 70, 5), x = qtk::gaussian_vector(70, 6);
+    auto const q = qtk::quantize<w4>(qtk::matrix_view<float const>(std::span(w), 5, 70));
+    qtk::matrix const back = qtk::dequantize(q);
+    std::vector<float> y(5);
+    qtk::gemv(q, x, y);
+    for (std::size_t r = 0; r < 5; ++r) {
+        double sum = 0.0, terms = 0.0;
+        for (std::size_t c = 0; c < 70; ++c) {
+            double const term = static_cast<double>(back(r, c)) * static_cast<double>(x[c]);
+            sum += term;
+            terms += std::fabs(term);
+        }
+        // 70 float products and sums, each off by at most 2^-24 of the running magnitude.
+        CHECK(std::fabs(static_cast<double>(y[r]) - sum) <= 72 * 0x1p-24 * terms);
+    }
+}
