@@ -7,4 +7,15 @@ set(QTK_HEADERS
     qtk/core/checked.hpp
     qtk/core/contract.hpp
     qtk/core/error.hpp
+    qtk/energy/joules.hpp
+    qtk/energy/meter.hpp
+    qtk/energy/model.hpp
+    qtk/energy/published.hpp
+    qtk/energy/table.hpp
+    qtk/energy/work.hpp
+    qtk/stats/bootstrap.hpp
+    qtk/stats/distortion.hpp
+    qtk/stats/rank_test.hpp
+    qtk/stats/student.hpp
+    qtk/stats/summary.hpp
     qtk/version.hpp)
