@@ -42,16 +42,16 @@ struct bootstrap_options {
 /// Values of windows, one sequence a stratum.
 using strata_view = std::span<std::vector<double> const>;
 
-/// A figure of one sample, and a figure of a sample in strata.
+/// A figure of one sample.
 template <typename F>
-concept sample_statistic =
-    std::regular_invocable<F const&, std::span<double const>> &&
-    std::convertible_to < std::invoke_result_t<F const&, std::span<double const>>,
-double > ;
+concept sample_statistic = requires(F const& figure, std::span<double const> sample) {
+    { figure(sample) } -> std::convertible_to<double>;
+};
+/// A figure of a sample in strata.
 template <typename F>
-concept strata_statistic = std::regular_invocable<F const&, strata_view> &&
-                           std::convertible_to < std::invoke_result_t<F const&, strata_view>,
-double > ;
+concept strata_statistic = requires(F const& figure, strata_view strata) {
+    { figure(strata) } -> std::convertible_to<double>;
+};
 
 /// The perplexity over all languages: the geometric mean of exp(mean negative log-likelihood), one
 /// stratum a language, one value a window of equally many predictions.

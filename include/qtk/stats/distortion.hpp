@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <string>
 
@@ -40,7 +39,7 @@ class distortion {
     [[nodiscard]] double nmse() const {
         require_values();
         double const error = error_energy_.value(), signal = signal_energy_.value();
-        return error == 0.0 && !std::isnan(signal) ? 0.0 : error / signal;
+        return error == 0.0 ? 0.0 : error / signal;
     }
     /// Signal over quantization noise, decibels: +inf for an exact copy, -inf for any error on a
     /// zero signal.
