@@ -13,6 +13,11 @@ set(QTK_HEADERS
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/work.hpp
+    qtk/io/bpe_merges.hpp
+    qtk/io/byte_alphabet.hpp
+    qtk/io/byte_level_bpe.hpp
+    qtk/io/pretokenizer.hpp
+    qtk/io/sha256.hpp
     qtk/stats/bootstrap.hpp
     qtk/stats/distortion.hpp
     qtk/stats/rank_test.hpp
