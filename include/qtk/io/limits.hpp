@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How much may a file ask of us? Every count and length that a reader takes from a file is held
+// against one of these bounds before anything is allocated. The defaults are far above all
+// published models; a program raises a field where a user says so.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace qtk {
+
+struct io_limits {
+    /// Bytes of a safetensors header; the format's own limit.
+    std::uint64_t safetensors_header_bytes = 100'000'000;
+    std::size_t tensors = std::size_t{1} << 21;
+    std::size_t tensor_name_bytes = 4096;
+    std::size_t tensor_rank = 8;
+    /// Bytes of all keys and values of `__metadata__` together.
+    std::size_t metadata_bytes = std::size_t{16} << 20;
+    /// Files of one model.
+    std::size_t shards = 4096;
+    /// Bytes of a JSON file; tokenizer.json is the largest kind.
+    std::uint64_t json_bytes = std::uint64_t{256} << 20;
+    /// How deep objects and arrays of a JSON file may nest.
+    std::size_t json_depth = 8;
+    /// Tokens of a vocabulary.
+    std::size_t vocabulary = std::size_t{1} << 22;
+};
+
+}  // namespace qtk
