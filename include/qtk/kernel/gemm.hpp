@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Y = X W^T for many rows of X at once: activations [m, in], weights [out, in], result [m, out]. A
+// strip of weight rows is decoded once and used for every row of X. `sgemm` is the same product
+// with float weights.
+#pragma once
+
+#include <qtk/core/error.hpp>
+#include <qtk/core/matrix_view.hpp>
+#include <qtk/kernel/decode.hpp>
+#include <qtk/kernel/dot.hpp>
+#include <qtk/kernel/gemv.hpp>
+#include <qtk/kernel/parallel.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace qtk {
+
+namespace detail {
+inline void require_gemm_shapes(char const* name, std::size_t out, std::size_t in,
+                                matrix_view<float const> x, matrix_view<float const> y) {
+    if (x.cols != in || y.rows != x.rows || y.cols != out)
+        throw shape_error(std::string(name) + ": W is " + std::to_string(out) + " x " +
+                          std::to_string(in) + ", X " + std::to_string(x.rows) + " x " +
+                          std::to_string(x.cols) + ", so X needs " + std::to_string(in) +
+                          " columns and Y is " + std::to_string(x.rows) + " x " +
+                          std::to_string(out) + "; found " + std::to_string(y.rows) + " x " +
+                          std::to_string(y.cols));
+}
+}  // namespace detail
+
+/// What gemm means: gemv_scalar for each row of X.
+inline void gemm_scalar(any_qmatrix const& w, matrix_view<float const> x, matrix_view<float> y) {
+    detail::require_gemm_shapes("gemm", w.rows(), w.cols(), x, y);
+    for (std::size_t m = 0; m < x.rows; ++m) gemv_scalar(w, x.row(m), y.row(m));
+}
+
+inline namespace QTK_ABI_NS {
+
+/// Y = X W^T with float weights, [out, in]. Each element is one dot(); throws shape_error.
+inline void sgemm(matrix_view<float const> x, matrix_view<float const> w, matrix_view<float> y) {
+    detail::require_gemm_shapes("sgemm", w.rows, w.cols, x, y);
+    constexpr std::size_t strip =
+        16;  // weight rows that stay in the first-level cache while X passes by
+    parallel_for(div_ceil(w.rows, strip), w.size() * x.rows, [&](std::size_t s) {
+        std::size_t const first = s * strip, last = std::min(w.rows, first + strip);
+        for (std::size_t m = 0; m < x.rows; ++m)
+            for (std::size_t r = first; r < last; ++r)
+                y.row(m)[r] = dot(w.row(r).data(), x.row(m).data(), w.cols);
+    });
+}
+
+/// Y = X W^T on packed codes; the same bound as gemv, row by row. Throws shape_error.
+inline void gemm(any_qmatrix const& w, matrix_view<float const> x, matrix_view<float> y) {
+    detail::require_gemm_shapes("gemm", w.rows(), w.cols(), x, y);
+    constexpr std::size_t strip = 16;
+    parallel_for(div_ceil(w.rows(), strip), w.size() * (x.rows + 1), [&](std::size_t s) {
+        std::size_t const first = s * strip, count = std::min(w.rows() - first, strip);
+        std::vector<float> panel(count * w.cols());
+        decode_rows(w, first, count, panel.data());
+        for (std::size_t m = 0; m < x.rows; ++m)
+            for (std::size_t r = 0; r < count; ++r)
+                y.row(m)[first + r] = dot(panel.data() + r * w.cols(), x.row(m).data(), w.cols());
+    });
+}
+
+}  // namespace QTK_ABI_NS
+}  // namespace qtk
