@@ -5,22 +5,66 @@
 set(QTK_HEADERS
     qtk/core/abi.hpp
     qtk/core/checked.hpp
+    qtk/core/concepts.hpp
     qtk/core/contract.hpp
+    qtk/core/dispatch.hpp
     qtk/core/error.hpp
+    qtk/core/format.hpp
+    qtk/core/granularity.hpp
+    qtk/core/matrix.hpp
+    qtk/core/matrix_view.hpp
+    qtk/core/nonfinite.hpp
+    qtk/core/random.hpp
+    qtk/core/scheme.hpp
+    qtk/core/spelling.hpp
     qtk/energy/joules.hpp
     qtk/energy/meter.hpp
     qtk/energy/model.hpp
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/work.hpp
+    qtk/format/codebook.hpp
+    qtk/format/half.hpp
+    qtk/format/levels.hpp
+    qtk/format/minifloat.hpp
+    qtk/format/pack.hpp
+    qtk/format/qmatrix.hpp
+    qtk/format/round.hpp
+    qtk/format/scale.hpp
+    qtk/io/atomic_file.hpp
     qtk/io/bpe_merges.hpp
     qtk/io/byte_alphabet.hpp
     qtk/io/byte_level_bpe.hpp
+    qtk/io/byte_reader.hpp
+    qtk/io/checkpoint.hpp
+    qtk/io/descriptor.hpp
+    qtk/io/dtype.hpp
+    qtk/io/limits.hpp
+    qtk/io/mapped_file.hpp
     qtk/io/pretokenizer.hpp
+    qtk/io/safetensors.hpp
+    qtk/io/safetensors_header.hpp
+    qtk/io/safetensors_writer.hpp
     qtk/io/sha256.hpp
+    qtk/io/strict_json.hpp
+    qtk/io/utf8.hpp
+    qtk/kernel/decode.hpp
+    qtk/kernel/dot.hpp
+    qtk/kernel/encode.hpp
+    qtk/kernel/gemm.hpp
+    qtk/kernel/gemv.hpp
+    qtk/kernel/isa.hpp
+    qtk/kernel/parallel.hpp
+    qtk/method/rtn.hpp
+    qtk/quantize.hpp
+    qtk/quantize_any.hpp
+    qtk/quantizer/tile_quantizer.hpp
+    qtk/range/minmax.hpp
+    qtk/range/mse.hpp
     qtk/stats/bootstrap.hpp
     qtk/stats/distortion.hpp
     qtk/stats/rank_test.hpp
     qtk/stats/student.hpp
     qtk/stats/summary.hpp
-    qtk/version.hpp)
+    qtk/version.hpp
+    qtk/xtensor.hpp)

@@ -83,9 +83,16 @@ requires xtensor_expression<E>
     return dequantize<tensor<2>>(q);
 }
 
-/// What S leaves of the values of a container or expression, as an xtensor container.
-template <scheme S, typename E, typename How = minmax_range>
-requires(xt::is_xexpression<E>::value)
+/// What S leaves of the values of a container, as an xtensor container.
+template <scheme S, matrix_like E, typename How = minmax_range>
+requires xtensor_expression<E>
+[[nodiscard]] tensor<2> fake_quantize(E const& what, How const& how = {},
+                                      quantize_options const& options = {}) {
+    return to_xtensor(quantize<S>(what, how, options));
+}
+/// The same for an expression, evaluated once.
+template <scheme S, xtensor_expression E, typename How = minmax_range>
+requires(!matrix_like<E>)
     [[nodiscard]] tensor<2> fake_quantize(E const& what, How const& how = {},
                                           quantize_options const& options = {}) {
     return to_xtensor(quantize<S>(what, how, options));

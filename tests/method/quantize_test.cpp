@@ -35,7 +35,8 @@ TEST_CASE("quantize takes views, flat vectors with a shape and owning matrices a
     auto const w = qtk::gaussian_vector(4 * 40, 1);
     qtk::matrix owned(4, 40);
     std::copy(w.begin(), w.end(), owned.data());
-    auto const q = qtk::quantize<w4>(qtk::matrix_view<float const>(std::span(w), 4, 40));
+    auto const q =
+        qtk::quantize<w4>(qtk::matrix_view<float const>(std::span<float const>(w), 4, 40));
     CHECK(q == qtk::quantize<w4>(owned));
     CHECK(q == qtk::quantize<w4>(owned.view()));
     CHECK(q.scheme() == w4);
@@ -43,7 +44,7 @@ TEST_CASE("quantize takes views, flat vectors with a shape and owning matrices a
 
 TEST_CASE("dequantize gives back the shape and fake_quantize the same values") {
     auto const w = qtk::gaussian_vector(4 * 40, 2);
-    qtk::matrix_view<float const> const view(std::span(w), 4, 40);
+    qtk::matrix_view<float const> const view(std::span<float const>(w), 4, 40);
     qtk::matrix const back = qtk::dequantize(qtk::quantize<w4>(view));
     CHECK(back.rows() == 4);
     CHECK(back.cols() == 40);
@@ -53,7 +54,7 @@ TEST_CASE("dequantize gives back the shape and fake_quantize the same values") {
 TEST_CASE("quantizing decoded values changes nothing") {
     auto const w = qtk::gaussian_vector(8 * 64, 3);
     qtk::matrix const once =
-        qtk::fake_quantize<w4>(qtk::matrix_view<float const>(std::span(w), 8, 64));
+        qtk::fake_quantize<w4>(qtk::matrix_view<float const>(std::span<float const>(w), 8, 64));
     CHECK(qtk::fake_quantize<w4>(once) == once);
 }
 
@@ -66,7 +67,7 @@ TEST_CASE("dequantize refuses room of another shape") {
 
 TEST_CASE("another range estimator gives another, here better, fit") {
     auto const w = qtk::gaussian_vector(16 * 256, 4);
-    qtk::matrix_view<float const> const view(std::span(w), 16, 256);
+    qtk::matrix_view<float const> const view(std::span<float const>(w), 16, 256);
     constexpr qtk::scheme w2{.element = qtk::i3, .grain = qtk::per_channel};
     CHECK(squared_error(qtk::fake_quantize<w2>(view, qtk::mse_range{}), w) <
           squared_error(qtk::fake_quantize<w2>(view), w));
@@ -75,15 +76,16 @@ TEST_CASE("another range estimator gives another, here better, fit") {
 TEST_CASE("a weight method is called instead of rounding to nearest") {
     int calls = 0;
     std::vector<float> const w(64, 1.0f);
-    auto const q = qtk::quantize<w4>(qtk::matrix_view<float const>(std::span(w), 2, 32),
-                                     counting_method{&calls});
+    auto const q = qtk::quantize<w4>(
+        qtk::matrix_view<float const>(std::span<float const>(w), 2, 32), counting_method{&calls});
     CHECK(calls == 1);
     CHECK(q.rows() == 2);
 }
 
 TEST_CASE("gemv on the codes is the product with the decoded matrix") {
     auto const w = qtk::gaussian_vector(5 * 70, 5), x = qtk::gaussian_vector(70, 6);
-    auto const q = qtk::quantize<w4>(qtk::matrix_view<float const>(std::span(w), 5, 70));
+    auto const q =
+        qtk::quantize<w4>(qtk::matrix_view<float const>(std::span<float const>(w), 5, 70));
     qtk::matrix const back = qtk::dequantize(q);
     std::vector<float> y(5);
     qtk::gemv(q, x, y);

@@ -25,7 +25,7 @@ float value(qtk::any_qmatrix const& q, std::size_t r, std::size_t c) {
 constexpr scheme w4{.element = qtk::i4, .grain = qtk::per_group(4)};
 constexpr scheme a4{.element = qtk::i4, .grain = qtk::per_group(4), .zero = qtk::origin::floating};
 constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 }  // namespace
 
@@ -128,7 +128,7 @@ TEST_CASE("two-level scales put the largest tile on the largest e4m3 scale") {
 }
 
 TEST_CASE("NaN and infinity are an error that counts them and names the first") {
-    float const w[] = {1, 2, 3, 4, 5, nan, 7, infinity};
+    float const w[] = {1, 2, 3, 4, 5, not_a_number, 7, infinity};
     try {
         (void)rtn<w4>({w, 2, 4}, {.name = "h.0.c_fc"});
         FAIL("nothing was thrown");
@@ -141,7 +141,7 @@ TEST_CASE("NaN and infinity are an error that counts them and names the first") 
 }
 
 TEST_CASE("propagate makes the whole tile NaN and leaves the others alone") {
-    float const w[] = {1, nan, 3, 4, 5, 6, 7, 8};
+    float const w[] = {1, not_a_number, 3, 4, 5, 6, 7, 8};
     auto const q = rtn<w4>({w, 1, 8}, {.on_nonfinite = qtk::nonfinite::propagate});
     for (std::size_t c = 0; c < 4; ++c) CHECK(std::isnan(value(q, 0, c)));
     for (std::size_t c = 4; c < 8; ++c) CHECK(value(q, 0, c) == doctest::Approx(w[c]).epsilon(0.1));
@@ -159,7 +159,7 @@ TEST_CASE("propagate is visible through every scale type") {
 }
 
 TEST_CASE("saturate takes the largest finite value of the tile, zero takes zero") {
-    float const w[] = {1, -infinity, 0.5f, nan};
+    float const w[] = {1, -infinity, 0.5f, not_a_number};
     auto const saturated = rtn<w4>({w, 1, 4}, {.on_nonfinite = qtk::nonfinite::saturate});
     CHECK(value(saturated, 0, 1) == -value(saturated, 0, 0));
     CHECK(value(saturated, 0, 3) == 0.0f);
