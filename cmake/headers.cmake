@@ -23,7 +23,12 @@ set(QTK_HEADERS
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/work.hpp
+    qtk/format/awq_packing.hpp
+    qtk/format/bitsandbytes_packing.hpp
+    qtk/format/checkpoint_packing.hpp
     qtk/format/codebook.hpp
+    qtk/format/compressed_tensors_packing.hpp
+    qtk/format/gptq_packing.hpp
     qtk/format/half.hpp
     qtk/format/levels.hpp
     qtk/format/minifloat.hpp
