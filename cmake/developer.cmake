@@ -28,7 +28,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
               -Wshadow=local  # plain -Wshadow takes scoped enumerators for clashes
               -Wcast-qual
               -Wold-style-cast
-              -Wdouble-promotion)
+              -Wdouble-promotion
+              -Wno-restrict) # g++ 12 reports string concatenations (GCC PR105651)
 endif()
 # Where tests and examples find the embedded models and the golden figures.
 target_compile_definitions(

@@ -47,6 +47,7 @@ set(QTK_HEADERS
     qtk/io/limits.hpp
     qtk/io/mapped_file.hpp
     qtk/io/pretokenizer.hpp
+    qtk/io/qmatrix_file.hpp
     qtk/io/safetensors.hpp
     qtk/io/safetensors_header.hpp
     qtk/io/safetensors_writer.hpp

@@ -112,7 +112,7 @@ class any_qmatrix {
     [[nodiscard]] std::span<std::uint8_t const> codes() const noexcept { return codes_; }
     [[nodiscard]] std::span<std::uint8_t const> scales() const noexcept { return scales_; }
     [[nodiscard]] std::span<std::uint8_t const> zeros() const noexcept { return zeros_; }
-    [[nodiscard]] float tensor_scale() const noexcept { return tensor_scale_; }
+    [[nodiscard]] float const& tensor_scale() const noexcept { return tensor_scale_; }
 
     /// Bytes of codes, scales, zeros and, for two-level scales, the tensor scale: what a file has
     /// to hold.

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quickstart.hpp"
+
+#include <qtk/core/spelling.hpp>
+#include <qtk/energy/joules.hpp>
+#include <qtk/energy/published.hpp>
+#include <qtk/io/atomic_file.hpp>
+#include <qtk/io/byte_level_bpe.hpp>
+#include <qtk/kernel/isa.hpp>
+#include <qtk/version.hpp>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "study.hpp"
+#include "terminal.hpp"
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+namespace app {
+namespace {
+
+namespace fs = std::filesystem;
+using json = nlohmann::ordered_json;
+
+std::size_t parse_windows(std::string const& text) {
+    if (text == "all") return 0;
+    std::size_t value = 0;
+    auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failure != std::errc{} || end != text.data() + text.size() || value == 0)
+        throw qtk::value_error("--windows: expected a number above 0 or \"all\", found \"" + text +
+                               "\"");
+    return value;
+}
+
+std::vector<qtk::language_text> read_texts(quickstart_options const& options,
+                                           qtk::line_range lines) {
+    if (options.texts.empty()) {
+        std::vector<std::string_view> const languages(options.languages.begin(),
+                                                      options.languages.end());
+        return qtk::read_corpus(options.corpus, lines, languages);
+    }
+    std::vector<qtk::language_text> texts;
+    for (std::string const& text : options.texts) {
+        std::size_t const equals = text.find('=');
+        bool const has_name = equals != text.npos && equals > 0;
+        texts.push_back({has_name ? text.substr(0, equals) : "text",
+                         qtk::read_lines(has_name ? text.substr(equals + 1) : text, lines)});
+    }
+    return texts;
+}
+
+std::string cpu_name() {
+    std::ifstream info("/proc/cpuinfo");
+    for (std::string line; std::getline(info, line);)
+        if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+    return "unknown";
+}
+
+json to_json(qtk::interval_estimate const& e) {
+    return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
+}
+
+json to_json(quickstart_row const& row, std::string const& energy_table) {
+    json ppl = json::object();
+    for (auto const& [language, estimate] : row.perplexity) ppl[language] = to_json(estimate);
+    auto const optional = [](std::optional<double> value) {
+        return value ? json(*value) : json(nullptr);
+    };
+    return {{"scheme", row.scheme.name},
+            {"bits_per_weight", row.bits_per_weight},
+            {"bytes", row.bytes},
+            {"model_bytes", row.model_bytes},
+            {"sqnr_db_mean", optional(row.sqnr_db_mean)},
+            {"sqnr_db_min", optional(row.sqnr_db_min)},
+            {"worst_layer", row.worst_layer.empty() ? json(nullptr) : json(row.worst_layer)},
+            {"ppl", ppl},
+            {"ppl_geomean", to_json(row.geomean)},
+            {"joules_per_token", row.joules_per_token},
+            {"energy_table", energy_table}};
+}
+
+std::string csv_of(std::vector<quickstart_row> const& rows, std::string const& energy_table) {
+    std::string text =
+        "scheme,bits_per_weight,bytes,model_bytes,sqnr_db_mean,sqnr_db_min,ppl_geomean,ppl_geomean_"
+        "low,"
+        "ppl_geomean_high,joules_per_token,energy_table";
+    for (auto const& [language, estimate] : rows.front().perplexity) text += ",ppl_" + language;
+    text += '\n';
+    for (auto const& row : rows) {
+        auto const optional = [](std::optional<double> v) {
+            return v ? fmt::format("{}", *v) : std::string();
+        };
+        text +=
+            fmt::format("{},{},{},{},{},{},{},{},{},{},{}", row.scheme.name, row.bits_per_weight,
+                        row.bytes, row.model_bytes, optional(row.sqnr_db_mean),
+                        optional(row.sqnr_db_min), row.geomean.value, row.geomean.low,
+                        row.geomean.high, row.joules_per_token, energy_table);
+        for (auto const& [language, estimate] : row.perplexity)
+            text += fmt::format(",{}", estimate.value);
+        text += '\n';
+    }
+    return text;
+}
+
+/// To standard output for "-", else to a file, whole or not at all.
+void deliver(std::string const& target, std::string const& text) {
+    if (target == "-") {
+        std::fwrite(text.data(), 1, text.size(), stdout);
+        return;
+    }
+    qtk::atomic_file file(target);
+    file.write(std::as_bytes(std::span(text)));
+    file.commit();
+}
+
+std::string with_interval(qtk::interval_estimate const& e) {
+    return fmt::format("{:.1f} [{:.1f}, {:.1f}]", e.value, e.low, e.high);
+}
+
+std::string table_of(std::vector<quickstart_row> const& rows) {
+    std::string const first = rows.front().perplexity.front().first;
+    text_table table({"scheme", "bits/weight", "layers KiB", "file KiB", "SQNR dB", "worst",
+                      "perplexity " + first,
+                      fmt::format("geomean of {} [95 %]", rows.front().perplexity.size()),
+                      "energy/token", "saved"});
+    for (auto const& row : rows) {
+        auto const db = [](std::optional<double> v) {
+            return v ? fmt::format("{:.1f}", *v) : std::string("-");
+        };
+        table.add({row.scheme.name, fmt::format("{:.3f}", row.bits_per_weight),
+                   with_commas(row.bytes / 1024), with_commas(row.model_bytes / 1024),
+                   db(row.sqnr_db_mean), db(row.sqnr_db_min),
+                   with_interval(row.perplexity.front().second), with_interval(row.geomean),
+                   qtk::to_string(qtk::joules(row.joules_per_token)),
+                   fmt::format("{:.1f} %", 100.0 * (1.0 - row.joules_per_token /
+                                                              rows.front().joules_per_token))});
+    }
+    return table.str();
+}
+
+/// File names keep the spelling readable: i4-g64-asym-f32.safetensors.
+fs::path file_for(std::string const& folder, std::string name) {
+    std::ranges::replace(name, '/', '-');
+    return fs::path(folder) / (name + ".safetensors");
+}
+
+void require_free(quickstart_options const& options, std::vector<row_scheme> const& schemes) {
+    if (options.save.empty()) return;
+    if (!fs::is_directory(options.save))
+        throw qtk::value_error("--save: \"" + options.save + "\" is no folder");
+    for (row_scheme const& scheme : schemes)
+        if (fs::path const target = file_for(options.save, scheme.name);
+            fs::exists(target) && !options.is_forced)
+            throw qtk::value_error("--save: " + target.string() +
+                                   " is already there. Hint: --force replaces it");
+}
+
+}  // namespace
+
+void run_quickstart(quickstart_options const& options) {
+    // Everything that a wrong flag can break is tried before the model is loaded.
+    std::vector<row_scheme> schemes;
+    for (std::string const& text : options.schemes) schemes.push_back(parse_row_scheme(text));
+    if (schemes.empty()) throw qtk::value_error("--schemes: expected at least one scheme");
+    qtk::with_energy_table(options.energy_table, [](auto const&) {});
+    require_free(options, schemes);
+    qtk::perplexity_protocol protocol{.windows = parse_windows(options.windows)};
+    qtk::line_range const lines = options.texts.empty() ? qtk::evaluation_lines : qtk::all_lines;
+
+    auto const tokenizer = qtk::byte_level_bpe::open(options.model);
+    std::vector<qtk::language_text> const texts = read_texts(options, lines);
+    study work(options.model);
+    auto const bos = work.model().config().bos;
+    protocol.window = protocol.stride = std::min<std::size_t>(256, work.model().config().context);
+    std::vector<qtk::language_tokens> const corpus = qtk::tokenize(texts, tokenizer, bos);
+    std::string const sentence = qtk::describe(
+        protocol, {.data = options.texts.empty() ? fs::path(options.corpus).filename().string()
+                                                 : "the given text",
+                   .lines = lines,
+                   .languages = corpus.size(),
+                   .bos = bos,
+                   .tokenizer_hash = tokenizer.hash()});
+    std::string const name = fs::path(options.model).lexically_normal().filename().string();
+
+    std::FILE* const human = options.json == "-" || options.csv == "-" ? stderr : stdout;
+    fmt::print(
+        human,
+        "{}: {} linear layers, {} weights are quantized and run from their packed codes.\n{}\n",
+        name, work.layers(), with_commas(work.weights()), sentence);
+    fmt::print(human,
+               "Energy is modelled ({}), for the quantized layers, one token at batch 1.\n\n",
+               options.energy_table);
+    std::fflush(human);
+
+    std::vector<quickstart_row> rows;
+    {
+        progress_line const line;
+        for (row_scheme const& scheme : schemes) {
+            std::string const label =
+                fmt::format("[{}/{}] {}", rows.size() + 1, schemes.size(), scheme.name);
+            line.show(label + ": quantizing");
+            quickstart_row row = work.apply(scheme, options.energy_table);
+            work.measure(row, corpus, protocol, options.seed,
+                         [&](std::size_t done, std::size_t total) {
+                             line.show(fmt::format("{}: window {} of {}", label, done, total));
+                         });
+            if (!options.save.empty()) work.save(scheme, file_for(options.save, scheme.name));
+            rows.push_back(std::move(row));
+        }
+    }
+    fmt::print(human, "{}", table_of(rows));
+
+    if (!options.json.empty()) {
+        json report{{"schema", "qtk.quickstart/1"},
+                    {"model", name},
+                    {"protocol", sentence},
+                    {"environment",
+                     {{"qtk", QTK_VERSION_STRING},
+                      {"compiler", __VERSION__},
+                      {"cpu", cpu_name()},
+                      {"threads", std::thread::hardware_concurrency()},
+                      {"isa", qtk::isa()},
+                      {"seed", options.seed}}},
+                    {"rows", json::array()}};
+        for (auto const& row : rows) report["rows"].push_back(to_json(row, options.energy_table));
+        deliver(options.json, report.dump(2) + "\n");
+    }
+    if (!options.csv.empty()) deliver(options.csv, csv_of(rows, options.energy_table));
+}
+
+}  // namespace app

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what is missing, builds the `qtk` program and runs its main job on the embedded model: quantize it under nine
+# schemes and show size, error, perplexity and modelled energy side by side. Arguments go to `qtk quickstart`.
+#
+#   scripts/quickstart.sh [--windows all] [--schemes i4/g64,nf4/g64] ...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/packages.sh
+source scripts/lib/packages.sh
+
+need_compiler
+need_libraries
+
+build=build/quickstart
+mkdir -p build
+say "building the qtk program in $build"
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQTK_BUILD_TESTS=OFF -DQTK_BUILD_BENCH=OFF \
+    >"$build.log" 2>&1 || {
+    cat "$build.log" >&2
+    exit 1
+}
+cmake --build "$build" --target qtk_app --parallel "$(nproc)"
+
+say "qtk quickstart (about a minute)"
+"$build/qtk" quickstart --json=build/quickstart.json "$@"
+say "the same figures as JSON: build/quickstart.json"

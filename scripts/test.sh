@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what is missing, builds everything, runs every test. Ends with `N passed, M failed`.
+#
+#   scripts/test.sh [CTEST-ARGUMENT...]      e.g. scripts/test.sh -R '^range:'
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/packages.sh
+source scripts/lib/packages.sh
+
+need_compiler
+need_libraries
+need_test_tools
+need_conan
+
+build=build/test
+say "configuring and building in $build"
+mkdir -p build
+cmake -S . -B "$build" -G Ninja -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >"$build.log" 2>&1 || {
+    cat "$build.log" >&2
+    exit 1
+}
+grep -h 'qtk:' "$build.log" || true
+cmake --build "$build" --parallel "$(nproc)"
+
+say "running the tests"
+results="$build/results.xml"
+status=0
+ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure --no-tests=error \
+    --output-junit "$PWD/$results" "$@" >"$build/ctest.log" 2>&1 || status=$?
+if [ "$status" -ne 0 ]; then cat "$build/ctest.log"; else tail -n 4 "$build/ctest.log"; fi
+
+# The count that CI reads: from the report that ctest wrote.
+python3 - "$results" <<'PY'
+import sys
+import xml.etree.ElementTree as tree
+
+suite = tree.parse(sys.argv[1]).getroot()
+total, failed, skipped = (int(suite.get(k, 0)) for k in ("tests", "failures", "skipped"))
+failed += int(suite.get("errors", 0))
+text = f"{total - failed - skipped} passed, {failed} failed"
+print(text + (f", {skipped} skipped" if skipped else ""))
+PY
+exit "$status"
