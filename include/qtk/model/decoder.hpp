@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What does a language model say comes next? Embedding, blocks of one kind, a last normalization
+// and the head, [vocabulary, width], which is often the embedding again. Const members may be
+// called from several threads at once; one call computes on one thread, and the result does not
+// depend on how many calls run beside it.
+#pragma once
+
+#include <qtk/core/error.hpp>
+#include <qtk/core/matrix.hpp>
+#include <qtk/model/blas.hpp>
+#include <qtk/model/config.hpp>
+#include <qtk/model/embedding.hpp>
+#include <qtk/model/gpt2.hpp>
+#include <qtk/model/llama.hpp>
+#include <qtk/model/norm.hpp>
+#include <qtk/xtensor.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace qtk {
+
+/// The blocks of a network; all of one kind.
+using decoder_blocks = std::variant<std::vector<gpt2_block>, std::vector<llama_block>>;
+
+class decoder {
+  public:
+    /// `head` is [vocabulary, width], or empty if the embedding serves as head. load_decoder() is
+    /// the usual way to get one.
+    decoder(decoder_config const& config, embedding table, decoder_blocks blocks, norm last,
+            matrix head)
+        : config_(config),
+          embedding_(std::move(table)),
+          blocks_(std::move(blocks)),
+          last_norm_(std::move(last)),
+          head_(std::move(head)) {}
+
+    [[nodiscard]] decoder_config const& config() const noexcept { return config_; }
+    [[nodiscard]] std::size_t block_count() const noexcept {
+        return std::visit([](auto const& blocks) { return blocks.size(); }, blocks_);
+    }
+    /// [vocabulary, width]
+    [[nodiscard]] matrix_view<float const> head() const noexcept {
+        return head_.rows() > 0 ? head_.view() : embedding_.tokens.view();
+    }
+
+    /// The input of the first block, [t, width], for a window of tokens. Throws value_error if the
+    /// window is longer than the context or a token is not in the vocabulary.
+    [[nodiscard]] matrix embed(std::span<std::int32_t const> tokens) const {
+        if (tokens.size() > config_.context)
+            throw value_error("a window of " + std::to_string(tokens.size()) +
+                              " tokens does not fit the model's context of " +
+                              std::to_string(config_.context));
+        return embedding_.rows(tokens);
+    }
+
+    /// Runs block i, i < block_count(), on x [t, width] in place.
+    template <typename Observer = no_observer>
+    void run_block(std::size_t i, matrix_view<float> x, Observer const& observe = {}) const {
+        QTK_EXPECTS(i < block_count());
+        single_threaded_blas const one_thread;
+        std::visit([&](auto const& blocks) { blocks[i].forward(x, observe); }, blocks_);
+    }
+
+    /// What the head is applied to, [t, width]: embedding, all blocks, the last normalization.
+    [[nodiscard]] matrix hidden(std::span<std::int32_t const> tokens) const {
+        matrix x = embed(tokens);
+        for (std::size_t i = 0; i < block_count(); ++i) run_block(i, x.view());
+        last_norm_.apply(x.view(), x.view());
+        return x;
+    }
+
+    /// logits [t, vocabulary] of rows of hidden(); throws shape_error if the shapes do not fit.
+    void project(matrix_view<float const> hidden, matrix_view<float> logits) const {
+        single_threaded_blas const one_thread;
+        matmul(hidden, head(), logits);
+    }
+
+    /// The logits after each token of one window, [t, vocabulary]. Throws like embed().
+    [[nodiscard]] tensor<2> forward(std::span<std::int32_t const> tokens) const {
+        matrix const x = hidden(tokens);
+        tensor<2> logits = tensor<2>::from_shape({tokens.size(), config_.vocabulary});
+        project(x.view(), {logits.data(), tokens.size(), config_.vocabulary});
+        return logits;
+    }
+
+    /// f(layer) for every linear layer of the blocks, block by block: what is quantized. The
+    /// embedding and the head are not among them.
+    template <typename F>
+    void for_each_linear(F&& f) {
+        std::visit(
+            [&](auto& blocks) {
+                for (auto& block : blocks) block.for_each_linear(f);
+            },
+            blocks_);
+    }
+    template <typename F>
+    void for_each_linear(F&& f) const {
+        std::visit(
+            [&](auto const& blocks) {
+                for (auto const& block : blocks) block.for_each_linear(f);
+            },
+            blocks_);
+    }
+
+  private:
+    decoder_config config_;
+    embedding embedding_;
+    decoder_blocks blocks_;
+    norm last_norm_;
+    matrix head_;
+};
+
+}  // namespace qtk

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One block of GPT-2 (Radford et al. 2019), normalized before each part; queries, keys and values
+// come from one matrix. Names and layout of Hugging Face's files, whose matrices are [in, out]:
+// they are transposed when they are read.
+//
+//   x += c_proj(attention(c_attn(ln_1(x))))
+//   x += c_proj(gelu(c_fc(ln_2(x))))
+#pragma once
+
+#include <qtk/core/matrix.hpp>
+#include <qtk/model/activation.hpp>
+#include <qtk/model/attention.hpp>
+#include <qtk/model/block.hpp>
+#include <qtk/model/norm.hpp>
+
+#include <cstddef>
+#include <string>
+
+namespace qtk {
+
+class gpt2_block {
+  public:
+    /// `prefix` is what stands before "ln_1": "transformer.h.0." for the first block.
+    [[nodiscard]] static gpt2_block load(weight_reader& file, decoder_config const& config,
+                                         std::string const& prefix) {
+        std::size_t const width = config.width;
+        auto const read_norm = [&](std::string const& name) {
+            return norm{.type = norm::kind::layer,
+                        .weight = file.vector(name + ".weight", width),
+                        .bias = file.vector(name + ".bias", width),
+                        .epsilon = config.norm_epsilon};
+        };
+        auto const read_linear = [&](std::string const& name, std::size_t out, std::size_t in) {
+            return linear(name, file.transposed(name + ".weight", out, in),
+                          file.vector(name + ".bias", out));
+        };
+        gpt2_block block;
+        block.shape_ = {config.heads, config.kv_heads, config.head_dim};
+        block.act_ = config.act;
+        block.ln_1_ = read_norm(prefix + "ln_1");
+        block.c_attn_ = read_linear(prefix + "attn.c_attn", 3 * width, width);
+        block.attn_proj_ = read_linear(prefix + "attn.c_proj", width, width);
+        block.ln_2_ = read_norm(prefix + "ln_2");
+        block.c_fc_ = read_linear(prefix + "mlp.c_fc", config.inner, width);
+        block.mlp_proj_ = read_linear(prefix + "mlp.c_proj", width, config.inner);
+        // Older exports store the causal mask beside the weights.
+        file.ignore(prefix + "attn.bias");
+        file.ignore(prefix + "attn.masked_bias");
+        return block;
+    }
+
+    /// Runs the block on x [t, width] in place.
+    template <typename Observer = no_observer>
+    void forward(matrix_view<float> x, Observer const& observe = {}) const {
+        matrix normed(x.rows, x.cols), attended(x.rows, x.cols);
+        {
+            matrix qkv(x.rows, c_attn_.out());
+            ln_1_.apply(x, normed.view());
+            observe(c_attn_, normed.view());
+            c_attn_.apply(normed.view(), qkv.view());
+            auto const part = [&](std::size_t i) {
+                return detail::columns(qkv.view(), i * x.cols, x.cols);
+            };
+            causal_attention(shape_, part(0), part(1), part(2), attended.view());
+        }
+        observe(attn_proj_, attended.view());
+        attn_proj_.apply_add(attended.view(), x);
+
+        matrix inner(x.rows, c_fc_.out());
+        ln_2_.apply(x, normed.view());
+        observe(c_fc_, normed.view());
+        c_fc_.apply(normed.view(), inner.view());
+        activate(act_, inner.view().flat());
+        observe(mlp_proj_, inner.view());
+        mlp_proj_.apply_add(inner.view(), x);
+    }
+
+    /// f(layer) for the four linear layers, in the order of computation.
+    template <typename F>
+    void for_each_linear(F&& f) {
+        visit(*this, f);
+    }
+    template <typename F>
+    void for_each_linear(F&& f) const {
+        visit(*this, f);
+    }
+
+  private:
+    template <typename Self, typename F>
+    static void visit(Self& self, F& f) {
+        f(self.c_attn_), f(self.attn_proj_), f(self.c_fc_), f(self.mlp_proj_);
+    }
+
+    attention_shape shape_;
+    activation act_ = activation::gelu_tanh;
+    norm ln_1_, ln_2_;
+    linear c_attn_, attn_proj_, c_fc_, mlp_proj_;
+};
+static_assert(decoder_block<gpt2_block>);
+
+}  // namespace qtk
