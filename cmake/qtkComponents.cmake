@@ -16,6 +16,10 @@ set(QTK_COMPONENTS simd xtensor openmp models cuda)
 # Each function below sets in its caller what the component of its name `links` (targets that exist
 # when their package was found) and `defines`.
 function(qtk_parts_of_simd)
+  # Debian's xsimd names the target xtl without finding it.
+  if(NOT TARGET xtl)
+    find_package(xtl QUIET)
+  endif()
   if(NOT TARGET xsimd)
     find_package(xsimd QUIET)
   endif()
