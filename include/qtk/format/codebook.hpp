@@ -68,7 +68,8 @@ template <rounding R, std::size_t N>
                         ? 1u
                         : 0u;
         else
-            rank += v - low > dither * (high - low) ? 1u : 0u;
+            // A mirrored dither may be 1: a level itself never moves.
+            rank += v >= high || v - low > dither * (high - low) ? 1u : 0u;
     }
     return ranks.field[rank];
 }
