@@ -65,8 +65,11 @@ set(QTK_HEADERS
     qtk/quantize.hpp
     qtk/quantize_any.hpp
     qtk/quantizer/tile_quantizer.hpp
+    qtk/range/entropy.hpp
     qtk/range/minmax.hpp
+    qtk/range/moving_average.hpp
     qtk/range/mse.hpp
+    qtk/range/percentile.hpp
     qtk/stats/bootstrap.hpp
     qtk/stats/distortion.hpp
     qtk/stats/rank_test.hpp

@@ -15,20 +15,20 @@ struct minmax_range {
     /// Finite values only: what a maximum makes of NaN depends on the order of the operands.
     [[nodiscard]] interval estimate(std::span<float const> tile) const noexcept {
         if (tile.empty()) return {};
+        float const* const x = tile.data();
         // Eight running extremes: a chain of one would wait for each comparison to finish.
         constexpr std::size_t lanes = 8;
+        std::size_t const whole = tile.size() / lanes * lanes;
         float low[lanes], high[lanes];
-        for (std::size_t k = 0; k < lanes; ++k) low[k] = high[k] = tile[0];
-        std::size_t i = 0;
-        for (; i + lanes <= tile.size(); i += lanes)
+        for (std::size_t k = 0; k < lanes; ++k) low[k] = high[k] = x[0];
+        for (std::size_t i = 0; i < whole; i += lanes)
             for (std::size_t k = 0; k < lanes; ++k) {
-                float const x = tile[i + k];
-                low[k] = x < low[k] ? x : low[k];
-                high[k] = x > high[k] ? x : high[k];
+                low[k] = x[i + k] < low[k] ? x[i + k] : low[k];
+                high[k] = x[i + k] > high[k] ? x[i + k] : high[k];
             }
-        for (; i < tile.size(); ++i) {
-            low[0] = tile[i] < low[0] ? tile[i] : low[0];
-            high[0] = tile[i] > high[0] ? tile[i] : high[0];
+        for (std::size_t i = whole; i < tile.size(); ++i) {
+            low[0] = x[i] < low[0] ? x[i] : low[0];
+            high[0] = x[i] > high[0] ? x[i] : high[0];
         }
         interval range{low[0], high[0]};
         for (std::size_t k = 1; k < lanes; ++k) {
