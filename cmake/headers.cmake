@@ -23,6 +23,8 @@ set(QTK_HEADERS
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/work.hpp
+    qtk/eval/corpus.hpp
+    qtk/eval/perplexity.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp
     qtk/format/checkpoint_packing.hpp
@@ -46,6 +48,7 @@ set(QTK_HEADERS
     qtk/io/dtype.hpp
     qtk/io/limits.hpp
     qtk/io/mapped_file.hpp
+    qtk/io/npy.hpp
     qtk/io/pretokenizer.hpp
     qtk/io/qmatrix_file.hpp
     qtk/io/safetensors.hpp
@@ -62,6 +65,21 @@ set(QTK_HEADERS
     qtk/kernel/isa.hpp
     qtk/kernel/parallel.hpp
     qtk/method/rtn.hpp
+    qtk/model/activation.hpp
+    qtk/model/attention.hpp
+    qtk/model/blas.hpp
+    qtk/model/block.hpp
+    qtk/model/config.hpp
+    qtk/model/decoder.hpp
+    qtk/model/embedding.hpp
+    qtk/model/gpt2.hpp
+    qtk/model/linear.hpp
+    qtk/model/llama.hpp
+    qtk/model/load.hpp
+    qtk/model/norm.hpp
+    qtk/model/rotary.hpp
+    qtk/model/row_math.hpp
+    qtk/model/weights.hpp
     qtk/quantize.hpp
     qtk/quantize_any.hpp
     qtk/quantizer/tile_quantizer.hpp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/core/random.hpp>
 #include <qtk/io/bpe_merges.hpp>
+// The header under test comes first, so that it is seen to need nothing else.
+#include <qtk/core/random.hpp>
 
 #include <doctest/doctest.h>
 

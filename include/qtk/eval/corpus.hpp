@@ -10,6 +10,7 @@
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/utf8.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -36,9 +37,18 @@ inline constexpr std::array<std::string_view, 11> corpus_languages{
     "en", "de", "fr", "es", "ru", "he", "ar", "hi", "zh", "ja", "ko"};
 
 /// The lines of a UTF-8 file joined by one newline, none at the end. Throws system_error if it
-/// cannot be opened, io_error if it is not UTF-8 or ends before the range does.
+/// cannot be opened, io_error if it is not UTF-8 or ends before the range does, value_error for a
+/// range that is none.
 [[nodiscard]] inline std::string read_lines(std::filesystem::path const& path,
                                             line_range lines = all_lines) {
+    bool const is_open = lines.last == line_range::end;
+    std::string const range = "lines " + std::to_string(lines.first) + " to " +
+                              (is_open ? "the end" : std::to_string(lines.last));
+    if (lines.first < 1 || lines.last < lines.first)
+        throw value_error(
+            "expected a range of lines that starts at 1 or later and does not run "
+            "backwards, found " +
+            range);
     mapped_file const file = mapped_file::open(path, io_mode::read);
     std::string_view rest = file.text();
     if (std::size_t const fault = find_utf8_fault(rest); fault != std::string_view::npos)
@@ -53,12 +63,11 @@ inline constexpr std::array<std::string_view, 11> corpus_languages{
         }
         rest.remove_prefix(std::min(length + 1, rest.size()));
     }
-    if (line < lines.first || (lines.last != line_range::end && line < lines.last))
-        throw io_error(
-            file.path(),
-            "expected lines " + std::to_string(lines.first) + " to " +
-                (lines.last == line_range::end ? "the end" : std::to_string(lines.last)) +
-                ", found " + std::to_string(line) + " lines");
+    // From line 1 to the end may be nothing at all; any other range names lines that must be there.
+    std::size_t const needed = !is_open ? lines.last : (lines.first > 1 ? lines.first : 0);
+    if (line < needed)
+        throw io_error(file.path(),
+                       "expected " + range + ", the file has " + std::to_string(line) + " lines");
     return text;
 }
 

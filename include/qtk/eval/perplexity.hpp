@@ -172,9 +172,9 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
 /// What a reader must know to compare two perplexities.
 struct perplexity_source {
     std::string data;  ///< E.g. "examples/data/corpus".
-    line_range lines;
+    line_range lines{};
     std::size_t languages = 1;
-    std::optional<std::int32_t> bos;
+    std::optional<std::int32_t> bos{};
     std::string tokenizer_hash;  ///< byte_level_bpe::hash()
 };
 

@@ -36,7 +36,8 @@ inline void activate(activation kind, std::span<float> x) noexcept {
             });
             break;
         case activation::gelu_erf:
-            for (float& v : x) v = 0.5f * v * (1.0f + std::erf(v / std::numbers::sqrt2_v<float>));
+            // erfc(-z) is 1 + erf(z) without the cancellation for negative z.
+            for (float& v : x) v = 0.5f * v * std::erfc(-v / std::numbers::sqrt2_v<float>);
             break;
         case activation::silu:
             detail::row_map(x, [](float v) { return v / (1.0f + detail::fast_exp(-v)); });
