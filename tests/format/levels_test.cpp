@@ -48,6 +48,14 @@ TEST_CASE("minifloats and codebooks have their own values and no offset") {
     }
 }
 
+TEST_CASE("every format has a field of zero") {
+    for (auto const& [name, f] : qtk::known_formats) {
+        CAPTURE(name);
+        float const level = qtk::levels_of(f)[qtk::zero_field(f)];
+        CHECK(level == static_cast<float>(qtk::symmetric_zero(f)));
+    }
+}
+
 TEST_CASE("the largest level is the largest finite magnitude of the table") {
     for (auto const& [name, f] : qtk::known_formats) {
         CAPTURE(name);

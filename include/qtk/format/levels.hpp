@@ -13,6 +13,7 @@
 #include <qtk/format/minifloat.hpp>
 
 #include <array>
+#include <cstdint>
 
 namespace qtk {
 
@@ -38,6 +39,12 @@ namespace qtk {
     return f.is_integer() ? 1 << (f.bits - 1) : 0;
 }
 
+/// The field that decodes to zero under symmetric quantization; nf4 has it in the middle.
+[[nodiscard]] constexpr std::uint8_t zero_field(format const& f) noexcept {
+    return f.table == codebook::nf4 ? std::uint8_t{7}
+                                    : static_cast<std::uint8_t>(symmetric_zero(f));
+}
+
 /// The largest magnitude that symmetric codes express before the scale: 2^(bits - 1) - 1 for
 /// integers (the restricted range), the largest finite minifloat, 1 for codebooks.
 [[nodiscard]] constexpr float largest_level(format const& f) noexcept {
@@ -51,6 +58,7 @@ namespace qtk {
 }
 
 static_assert(levels_of(i4)[8] == 8.0f && symmetric_zero(i4) == 8 && symmetric_zero(u4) == 8);
+static_assert(levels_of(nf4)[zero_field(nf4)] == 0.0f && levels_of(fp4)[zero_field(fp4)] == 0.0f);
 static_assert(largest_level(i8) == 127.0f && largest_level(i2) == 1.0f &&
               largest_level(nf4) == 1.0f);
 static_assert(levels_of(e2m1)[7] == 6.0f && levels_of(e2m1)[15] == -6.0f);

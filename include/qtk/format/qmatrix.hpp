@@ -46,8 +46,7 @@ class any_qmatrix {
           scales_(checked_mul(grid_.count(), scale_bytes(s.scale))),
           zeros_(s.has_zero_point() ? packed_bytes(grid_.count(), s.element.bits) : 0) {
         set_params(std::vector<tile_params>(grid_.count(), {1.0f, symmetric_zero(s.element)}));
-        std::vector<std::uint8_t> const zero_row(
-            cols, static_cast<std::uint8_t>(symmetric_zero(s.element)));
+        std::vector<std::uint8_t> const zero_row(cols, zero_field(s.element));
         for (std::size_t r = 0; r < rows; ++r) set_row(r, zero_row);
     }
 
@@ -131,9 +130,11 @@ class any_qmatrix {
         pack_fields(fields, scheme_.element.bits, {codes_.data() + r * row_bytes_, row_bytes_});
     }
     /// Stores one scale (and zero) per tile, tiles row by row. Scales must be what the scale type
-    /// can express times `tensor_scale`, as tile_quantizer::fit gives them.
+    /// can express times `tensor_scale`, as tile_quantizer::fit gives them. Throws shape_error for
+    /// another count of tiles, value_error for a zero that is no field; nothing is stored then.
     void set_params(std::span<tile_params const> params, float tensor_scale = 1.0f) {
         require_size("tile parameters", params.size(), grid_.count());
+        if (scheme_.has_zero_point()) require_zero_fields(params);
         tensor_scale_ = tensor_scale;
         std::size_t const bytes = scale_bytes(scheme_.scale);
         std::vector<std::uint8_t> zero_fields(zeros_.empty() ? 0 : params.size());
@@ -165,6 +166,16 @@ class any_qmatrix {
                               ", " + std::to_string(cols()) + "]: expected " +
                               std::to_string(expected) + " of " + part + ", found " +
                               std::to_string(found));
+    }
+
+    /// A zero too large would spill into the zeros of its neighbours.
+    void require_zero_fields(std::span<tile_params const> params) const {
+        for (std::size_t tile = 0; tile < params.size(); ++tile)
+            if (params[tile].zero < 0 || params[tile].zero >= scheme_.element.patterns())
+                throw value_error("qmatrix " + to_string(scheme_) + ": the zero of tile " +
+                                  std::to_string(tile) + " is " +
+                                  std::to_string(params[tile].zero) + ", expected 0 to " +
+                                  std::to_string(scheme_.element.patterns() - 1));
     }
 
     qtk::scheme scheme_;

@@ -6,8 +6,9 @@
 //
 // Not silent: a positive scale below the smallest one of its type is stored as that smallest one
 // (the tile's values are then below half a step and become zero codes); one above the largest
-// becomes NaN or infinity, which the quantizer reports as an error. Every type can hold NaN, which
-// is how `nonfinite::propagate` marks a tile.
+// becomes NaN or infinity, which the quantizer reports as an error, and 448 in e4m3, whose tensor
+// scale is chosen so that only rounding can lead there. Every type can hold NaN, which is how
+// `nonfinite::propagate` marks a tile.
 #pragma once
 
 #include <qtk/core/scheme.hpp>
