@@ -102,7 +102,11 @@ template <matrix_like M>
                 throw shape_error(
                     "the container lies column by column; qtk reads rows: copy it to row-major "
                     "order");
-            if (rows > 1) stride = static_cast<std::size_t>(m.strides()[0]);
+            if (rows > 1) {
+                if (m.strides()[0] < 0)
+                    throw shape_error("the rows of the container run backwards: copy it first");
+                stride = static_cast<std::size_t>(m.strides()[0]);
+            }
         }
         return matrix_view<float const>(first, rows, cols, stride);
     }

@@ -39,7 +39,8 @@ class splitmix64 {
 
 /// The middle of one of 2^53 equal cells of (0, 1): never 0, never 1.
 [[nodiscard]] constexpr double open_unit(std::uint64_t word) noexcept {
-    return (static_cast<double>(word >> 11) + 0.5) / 9007199254740992.0;
+    double const unit = (static_cast<double>(word >> 11) + 0.5) / 0x1p53;
+    return unit < 1.0 ? unit : 1.0 - 0x1p-53;  // the last middle has no double: it rounds to 1
 }
 
 /// A float in [0, 1) from the top 24 bits.
@@ -78,6 +79,7 @@ template <typename Generator>
     return values;
 }
 
+static_assert(open_unit(0) > 0.0 && open_unit(~std::uint64_t{0}) < 1.0);
 static_assert(word_at(42, 0) == splitmix64(42)());
 
 }  // namespace qtk

@@ -54,7 +54,8 @@ constexpr bool match(std::array<spelled<Value>, N> const& words, std::string_vie
     return false;
 }
 
-/// A positive decimal number below 2^30 without sign or leading zero; 0 if `text` is anything else.
+/// A positive decimal number of at most nine digits without sign or leading zero; 0 if `text` is
+/// anything else.
 [[nodiscard]] constexpr int parse_side(std::string_view text) noexcept {
     if (text.empty() || text.size() > 9 || text.front() == '0') return 0;
     int value = 0;
