@@ -187,8 +187,11 @@ class any_qmatrix {
 
 /// A quantized matrix whose scheme is part of its type. It is an any_qmatrix and adds no data.
 template <scheme S>
-requires valid_scheme<S>
 class qmatrix : public any_qmatrix {
+    // Not a constraint: where a function returns a qmatrix<S>, a compiler would drop the function
+    // and say that none matches. This says what is wrong with S.
+    static_assert(checked_scheme<S>::value == S);
+
   public:
     static constexpr qtk::scheme static_scheme = S;
 
