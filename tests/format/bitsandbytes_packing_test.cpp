@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/core/random.hpp>
 #include <qtk/format/bitsandbytes_packing.hpp>
 #include <qtk/quantizer/tile_quantizer.hpp>
 #include <qtk/range/minmax.hpp>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/core/random.hpp>
 #include <qtk/format/qmatrix.hpp>
 
 #include <doctest/doctest.h>
 
+#include "packing_goldens.hpp"
 #include <array>
 
 namespace {
@@ -21,12 +21,9 @@ double bits_per_weight(char const* spelling, std::size_t rows, std::size_t cols)
     return any_qmatrix(parse_scheme(spelling), rows, cols).bits_per_weight();
 }
 
-/// Fields that a scheme's format can hold.
+/// Fields that a format of `bits` bits can hold.
 std::vector<std::uint8_t> some_fields(std::size_t n, int bits, std::uint64_t seed) {
-    qtk::splitmix64 random(seed);
-    std::vector<std::uint8_t> fields(n);
-    for (auto& field : fields) field = static_cast<std::uint8_t>(random() & ((1u << bits) - 1u));
-    return fields;
+    return random_fields(1, n, bits, seed).values;
 }
 
 }  // namespace
