@@ -4,48 +4,61 @@
 
 say() { printf '== %s\n' "$*"; }
 
-# need COMMAND-OR-FILE PACKAGE ...: pairs; packages whose command or file is absent are installed together.
+# is_there WHAT: a command, a <header> that g++ finds, or pkg:NAME that pkg-config knows.
+is_there() {
+    case "$1" in
+        \<*) g++ -x c++ -fsyntax-only - 2>/dev/null <<<"#if !__has_include($1)
+#error missing
+#endif" ;;
+        pkg:*) pkg-config --exists "${1#pkg:}" ;;
+        *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
+
+# need WHAT PACKAGE ...: pairs; the packages of what is not there are installed together.
 need() {
     local missing=()
     while [ $# -ge 2 ]; do
-        if ! command -v "$1" >/dev/null 2>&1 && ! compgen -G "$1" >/dev/null; then missing+=("$2"); fi
+        is_there "$1" || missing+=("$2")
         shift 2
     done
-    [ ${#missing[@]} -eq 0 ] && return 0
-    if ! command -v apt-get >/dev/null 2>&1; then
-        echo "error: missing: ${missing[*]} (Debian's names). Hint: install them with your package manager" >&2
-        return 1
-    fi
-    local root=()
-    [ "$(id -u)" -eq 0 ] || root=(sudo)
-    say "installing with apt: ${missing[*]}"
-    "${root[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq "${missing[@]}" >/dev/null
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 }
 
-# What every build needs: a compiler, CMake, Ninja.
-need_compiler() { need g++ g++ cmake cmake ninja ninja-build pkg-config pkg-config python3 python3; }
+apt_install() {
+    local root=()
+    [ "$(id -u)" -eq 0 ] || root=(sudo)
+    if ! is_there apt-get || ! is_there "${root[0]:-true}"; then
+        echo "error: missing: $* (Debian's names). Hint: install them with your package manager" >&2
+        return 1
+    fi
+    say "installing with apt: $*"
+    "${root[@]}" apt-get update -qq
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null </dev/null
+}
+
+# What every build needs. The compiler comes first: it is asked for the headers of the others.
+need_compiler() { need g++ g++ cmake cmake ninja ninja-build pkg-config pkg-config; }
 
 # What the qtk program is built from.
 need_libraries() {
-    need '/usr/include/xtensor/xtensor.hpp' libxtensor-dev '/usr/include/xsimd/xsimd.hpp' libxsimd-dev \
-        '/usr/include/nlohmann/json.hpp' nlohmann-json3-dev '/usr/include/CLI/CLI.hpp' libcli11-dev \
-        '/usr/include/fmt/format.h' libfmt-dev '/usr/include/pcre2.h' libpcre2-dev \
-        '/usr/include/*/openblas-pthread/cblas.h' libopenblas-dev
+    need '<xtensor/xtensor.hpp>' libxtensor-dev '<xsimd/xsimd.hpp>' libxsimd-dev \
+        '<nlohmann/json.hpp>' nlohmann-json3-dev '<CLI/CLI.hpp>' libcli11-dev \
+        '<fmt/format.h>' libfmt-dev pkg:libpcre2-8 libpcre2-dev pkg:openblas libopenblas-dev
 }
 
 # What tests and benches add.
 need_test_tools() {
-    need '/usr/include/doctest/doctest.h' doctest-dev '/usr/include/benchmark/benchmark.h' libbenchmark-dev \
-        clang-format clang-format ccache ccache
+    need python3 python3 '<doctest/doctest.h>' doctest-dev '<benchmark/benchmark.h>' libbenchmark-dev \
+        '<rapidcheck.h>' librapidcheck-dev clang-format clang-format ccache ccache
 }
 
 # need_conan: Conan in the virtual environment .venv of the checkout.
 need_conan() {
-    if [ -x .venv/bin/conan ]; then return 0; fi
+    if .venv/bin/conan --version >/dev/null 2>&1; then return 0; fi
     say "installing Conan with pip into .venv"
-    # Debian splits venv from python3; another python3 may bring it.
-    python3 -c 'import ensurepip, venv' 2>/dev/null || need /nonexistent python3-venv
-    python3 -m venv .venv
+    # Debian ships venv apart from python3; another python3 brings it along.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+    python3 -m venv --clear .venv
     .venv/bin/pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
 }
