@@ -142,4 +142,7 @@ TEST_CASE("stochastic rounding takes the two neighbours in proportion") {
     }
     CHECK(up == 16);
     CHECK(up_negative == 48);
+    // A small toss goes up on the number line on either side of zero.
+    CHECK(float_to_codebook<fp4, rounding::stochastic>(-v, 0.125f) == 12);
+    CHECK(float_to_codebook<fp4, rounding::stochastic>(-v, 0.875f) == 13);
 }

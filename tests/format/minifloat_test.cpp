@@ -169,4 +169,7 @@ TEST_CASE("stochastic rounding goes to a neighbour, in proportion, and keeps exa
     }
     CHECK(up == 16);
     CHECK(up_negative == 48);
+    // A small toss goes up on the number line on either side of zero.
+    CHECK(qtk::float_to_minifloat<rounding::stochastic>(qtk::e2m1, -2.25f, 0.125f) == (8 | 4));
+    CHECK(qtk::float_to_minifloat<rounding::stochastic>(qtk::e2m1, -2.25f, 0.875f) == (8 | 5));
 }
