@@ -64,6 +64,7 @@ set(QTK_HEADERS
     qtk/kernel/gemv.hpp
     qtk/kernel/isa.hpp
     qtk/kernel/parallel.hpp
+    qtk/kernel/simd.hpp
     qtk/method/rtn.hpp
     qtk/model/activation.hpp
     qtk/model/attention.hpp

@@ -1,51 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/core/random.hpp>
 #include <qtk/kernel/decode.hpp>
-#include <qtk/quantize_any.hpp>
 
 #include <doctest/doctest.h>
 
-#include <string>
-#include <vector>
+#include "cases.hpp"
+#include <cmath>
+#include <cstring>
 
-TEST_CASE("the fast decoder gives the bits of its scalar twin for every format and field") {
-    for (auto const& [name, element] : qtk::known_formats) {
-        CAPTURE(name);
-        auto const level = qtk::levels_of(element);
-        for (std::size_t const n :
-             {0u, 1u, 2u, 3u, 5u, 7u, 8u, 9u, 15u, 17u, 31u, 33u, 64u, 127u, 1023u}) {
-            std::vector<std::uint8_t> fields(n);
-            for (std::size_t i = 0; i < n; ++i)
-                fields[i] =
-                    static_cast<std::uint8_t>(i % static_cast<std::size_t>(element.patterns()));
-            std::vector<float> fast(n + 1, 7.0f), exact(n + 1, 7.0f);
-            qtk::tile_params const p{.scale = 0.37f, .zero = element.is_integer() ? 2 : 0};
-            qtk::decode_span(element, fields, p, level, fast.data());
-            qtk::decode_span_scalar(element, fields, p, level, exact.data());
-            for (std::size_t i = 0; i <= n; ++i)
-                REQUIRE(std::bit_cast<std::uint32_t>(fast[i]) ==
-                        std::bit_cast<std::uint32_t>(exact[i]));
-        }
+namespace {
+
+/// The value of one element, straight from the definition.
+float value_of(qtk::any_qmatrix const& q, std::size_t r, std::size_t c) {
+    qtk::format const& f = q.scheme().element;
+    qtk::tile_params const p = q.params(r / q.grid().rows, c / q.grid().cols);
+    int const zero = f.is_integer() ? p.zero : 0;
+    return (qtk::levels_of(f)[q.field(r, c)] - static_cast<float>(zero)) * p.scale;
+}
+
+bool same_bits(std::vector<float> const& a, std::vector<float> const& b) {
+    return a.size() == b.size() &&
+           (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+void check_rows(qtk::scheme const& s, std::size_t rows, std::size_t cols) {
+    std::string const name = qtk::to_string(s);
+    CAPTURE(name);
+    qtk::any_qmatrix const q = cases::random_qmatrix(s, rows, cols, 11);
+    std::vector<float> decoded(q.size()), expected(q.size());
+    qtk::decode_rows(q, 0, rows, decoded.data());
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t c = 0; c < cols; ++c) expected[r * cols + c] = value_of(q, r, c);
+    CHECK(same_bits(decoded, expected));
+}
+
+}  // namespace
+
+TEST_CASE("no fields and no rows write nothing") {
+    float untouched = 3.0f;
+    qtk::decode_span(qtk::i4, {}, {1.0f, 8}, qtk::levels_of(qtk::i4), &untouched);
+    qtk::any_qmatrix const q = cases::random_qmatrix({.element = qtk::i4}, 2, 3, 1);
+    qtk::decode_rows(q, 2, 0, &untouched);
+    qtk::decode_rows(qtk::any_qmatrix{}, 0, 0, &untouched);
+    CHECK(untouched == 3.0f);
+}
+
+TEST_CASE("a field is its distance from zero times the scale") {
+    std::uint8_t const fields[] = {0, 8, 15, 1};
+    float out[4];
+    qtk::decode_span(qtk::i4, fields, {0.5f, 8}, qtk::levels_of(qtk::i4), out);
+    CHECK(out[0] == -4.0f);
+    CHECK(out[1] == 0.0f);
+    CHECK(out[2] == 3.5f);
+    CHECK(out[3] == -3.5f);
+    qtk::decode_span(qtk::nf4, fields, {2.0f, 0}, qtk::levels_of(qtk::nf4), out);
+    CHECK(out[0] == -2.0f);
+    CHECK(out[2] == 2.0f);
+}
+
+TEST_CASE("decoding has the bits of its scalar twin in every format and at every length") {
+    qtk::splitmix64 random(3);
+    for (auto const& [name, f] : qtk::known_formats) {
+        std::string const element{name};
+        CAPTURE(element);
+        auto const level = qtk::levels_of(f);
+        std::vector<std::uint8_t> fields(1023 + 3);
+        for (std::uint8_t& field : fields)
+            field = static_cast<std::uint8_t>(random() & (static_cast<unsigned>(f.patterns()) - 1));
+        int const zero = f.is_integer() ? f.patterns() - 1 : 0;
+        for (std::size_t const n : cases::odd_lengths)
+            for (std::size_t shift = 0; shift < 4; ++shift) {
+                // NaN fields have one pattern, so that memcmp sees no difference between paths.
+                std::vector<float> fast(n + shift + 1, 7.0f), slow = fast;
+                auto const some = std::span<std::uint8_t const>(fields).subspan(shift, n);
+                qtk::decode_span(f, some, {0.037f, zero}, level, fast.data() + shift);
+                qtk::decode_span_scalar(f, some, {0.037f, zero}, level, slow.data() + shift);
+                REQUIRE(same_bits(fast, slow));
+            }
     }
 }
 
-TEST_CASE("rows decode to what their codes, zeros and scales say, whatever shares a scale") {
-    auto const values = qtk::gaussian_vector(7 * 45, 2);
-    qtk::matrix_view<float const> const w(values.data(), 7, 45);
-    for (char const* const spelling :
-         {"i4/g16/asym", "i3/tensor", "i8/channel/sym/f16", "u5/b3x10/asym/bf16", "nf4/g7",
-          "fp4/g32/sym/f16", "mxfp4", "nvfp4", "e4m3/g16/sym/e8m0"}) {
-        CAPTURE(spelling);
-        auto const q = qtk::quantize_any(w, qtk::parse_scheme(spelling));
-        auto const level = qtk::levels_of(q.scheme().element);
-        std::vector<float> rows(5 * 45);
-        qtk::decode_rows(q, 2, 5, rows.data());
-        for (std::size_t r = 0; r < 5; ++r)
-            for (std::size_t c = 0; c < 45; ++c) {
-                auto const p = q.params((r + 2) / q.grid().rows, c / q.grid().cols);
-                int const zero = q.scheme().element.is_integer() ? p.zero : 0;
-                REQUIRE(rows[r * 45 + c] ==
-                        (level[q.field(r + 2, c)] - static_cast<float>(zero)) * p.scale);
-            }
-    }
+TEST_CASE("rows are their elements in every format, with a last partial group") {
+    for (qtk::scheme const& s : cases::schemes_of_every_format())
+        for (std::size_t const cols : {1u, 17u, 64u, 127u}) check_rows(s, 3, cols);
+}
+
+TEST_CASE("rows are their elements however scales are shared and stored") {
+    for (qtk::scheme const& s : cases::schemes_of_every_scale())
+        for (std::size_t const cols : {1u, 33u, 64u, 130u}) check_rows(s, 7, cols);
+}
+
+TEST_CASE("rows in the middle are decoded as in the whole") {
+    qtk::any_qmatrix const q = cases::random_qmatrix(
+        {.element = qtk::i3, .grain = qtk::per_block(2, 9), .zero = qtk::origin::floating}, 9, 40,
+        5);
+    std::vector<float> whole(q.size()), part(3 * q.cols());
+    qtk::decode_rows(q, 0, 9, whole.data());
+    qtk::decode_rows(q, 5, 3, part.data());
+    CHECK(std::memcmp(part.data(), whole.data() + 5 * q.cols(), part.size() * sizeof(float)) == 0);
 }

@@ -3,20 +3,37 @@
 
 #include <doctest/doctest.h>
 
-TEST_CASE("scalar can always be chosen") {
-    CHECK(qtk::choose_isa("scalar") == qtk::instruction_set::scalar);
-}
+using qtk::instruction_set;
 
-TEST_CASE("no wish takes the widest there is") {
+TEST_CASE("without a wish the widest set of this build is taken") {
     CHECK(qtk::choose_isa("") ==
-          (QTK_HAS_XSIMD ? qtk::instruction_set::xsimd : qtk::instruction_set::scalar));
+          (QTK_HAS_XSIMD ? instruction_set::xsimd : instruction_set::scalar));
 }
 
-TEST_CASE("a set that this build lacks is an error that names those it has") {
-    CHECK_THROWS_AS((void)qtk::choose_isa("mmx"), qtk::value_error);
-    CHECK_THROWS_WITH((void)qtk::choose_isa("avx9"), doctest::Contains("scalar"));
+TEST_CASE("a wish is taken if this build has it") {
+    CHECK(qtk::choose_isa("scalar") == instruction_set::scalar);
+    for (auto const set : {instruction_set::scalar, instruction_set::xsimd, instruction_set::avx2,
+                           instruction_set::avx512, instruction_set::amx})
+        if (qtk::is_compiled_in(set)) CHECK(qtk::choose_isa(qtk::name_of(set)) == set);
 }
 
-TEST_CASE("the name in use is one of the names") {
-    CHECK((qtk::isa() == "scalar" || qtk::isa() == "xsimd"));
+TEST_CASE("an unknown name and one that is not compiled in are refused with what there is") {
+    for (char const* name : {"sse9", "amx", "avx2", "Scalar", "scalar "}) {
+        CAPTURE(name);
+        std::string text;
+        try {
+            static_cast<void>(qtk::choose_isa(name));
+        } catch (qtk::value_error const& e) {
+            text = e.what();
+        }
+        CHECK(text.find(std::string("QTK_ISA=") + name) != std::string::npos);
+        CHECK(text.find("expected one of: scalar") != std::string::npos);
+        CHECK((text.find("xsimd") != std::string::npos));
+    }
+}
+
+TEST_CASE("the process uses what QTK_ISA says") {
+    char const* const wanted = std::getenv("QTK_ISA");
+    CHECK(qtk::active_isa() == qtk::choose_isa(wanted != nullptr ? wanted : ""));
+    CHECK(qtk::isa() == qtk::name_of(qtk::active_isa()));
 }

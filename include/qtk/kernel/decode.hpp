@@ -6,24 +6,22 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/core/contract.hpp>
 #include <qtk/format/levels.hpp>
 #include <qtk/format/qmatrix.hpp>
 #include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/simd.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#if QTK_HAS_XSIMD
-#include <xsimd/xsimd.hpp>
-#endif
-
 namespace qtk {
 
-/// Decoded values of fields of one tile; `out` has room for fields.size().
+/// Decoded values of fields of one tile; `out` has room for fields.size(), `level` is
+/// levels_of(f).
 inline void decode_span_scalar(format const& f, std::span<std::uint8_t const> fields, tile_params p,
                                std::array<float, 256> const& level, float* out) noexcept {
     if (f.is_integer())
@@ -39,15 +37,13 @@ inline namespace QTK_ABI_NS {
 
 inline void decode_integers(std::span<std::uint8_t const> fields, tile_params p,
                             float* out) noexcept {
-    using floats = xsimd::batch<float>;
-    constexpr std::size_t lanes = floats::size;
-    alignas(64) std::int32_t wide[lanes];
+    alignas(64) std::int32_t wide[block];
     floats const scale(p.scale);
     std::size_t i = 0;
-    for (; i + lanes <= fields.size(); i += lanes) {
-        for (std::size_t k = 0; k < lanes; ++k) wide[k] = fields[i + k] - p.zero;
-        (xsimd::to_float(xsimd::batch<std::int32_t>::load_aligned(wide)) * scale)
-            .store_unaligned(out + i);
+    for (; i + block <= fields.size(); i += block) {
+        for (std::size_t k = 0; k < block; ++k) wide[k] = fields[i + k] - p.zero;
+        for (std::size_t k = 0; k < block; k += lanes)
+            (xsimd::to_float(ints::load_aligned(wide + k)) * scale).store_unaligned(out + i + k);
     }
     for (; i < fields.size(); ++i) out[i] = static_cast<float>(fields[i] - p.zero) * p.scale;
 }
@@ -59,8 +55,9 @@ inline void decode_integers(std::span<std::uint8_t const> fields, tile_params p,
 inline namespace QTK_ABI_NS {
 
 /// The same as decode_span_scalar, bit for bit, as fast as the instruction set in use allows.
+/// Throws value_error if QTK_ISA names none.
 inline void decode_span(format const& f, std::span<std::uint8_t const> fields, tile_params p,
-                        std::array<float, 256> const& level, float* out) noexcept {
+                        std::array<float, 256> const& level, float* out) {
 #if QTK_HAS_XSIMD
     if (f.is_integer() && active_isa() == instruction_set::xsimd)
         return portable::decode_integers(fields, p, out);
@@ -76,7 +73,7 @@ class row_decoder {
         : q_(&q), level_(levels_of(q.scheme().element)), fields_(q.cols()) {}
 
     /// Row r to q.cols() floats.
-    void decode(std::size_t r, float* out) noexcept {
+    void decode(std::size_t r, float* out) {
         format const& element = q_->scheme().element;
         unpack_fields(q_->row_codes(r), element.bits, fields_);
         tile_grid const& grid = q_->grid();
@@ -85,6 +82,10 @@ class row_decoder {
             decode_span(element, std::span(fields_).subspan(left, grid.width(j)),
                         q_->params(r / grid.rows, j), level_, out + left);
         }
+    }
+    /// Rows [first, first + count) to `out`, [count, cols].
+    void decode(std::size_t first, std::size_t count, float* out) {
+        for (std::size_t r = 0; r < count; ++r) decode(first + r, out + r * q_->cols());
     }
 
   private:
@@ -95,9 +96,8 @@ class row_decoder {
 
 /// Rows [first, first + count) of q to `out`, [count, cols].
 inline void decode_rows(any_qmatrix const& q, std::size_t first, std::size_t count, float* out) {
-    QTK_EXPECTS(first + count <= q.rows());
-    row_decoder decoder(q);
-    for (std::size_t r = 0; r < count; ++r) decoder.decode(first + r, out + r * q.cols());
+    QTK_EXPECTS(first <= q.rows() && count <= q.rows() - first);
+    row_decoder(q).decode(first, count, out);
 }
 
 }  // namespace QTK_ABI_NS

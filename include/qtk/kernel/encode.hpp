@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How do many values of one tile become fields? `encode_span_scalar` is the meaning: the
-// quantizer's encode, value by value. The xsimd path does the same divisions, clamps and roundings
-// on a vector at a time and gives the same bits; codebooks count the thresholds below a value,
-// minifloats stay scalar.
+// quantizer's encode, value by value. The vector path does the same divisions, clamps and roundings
+// lane by lane and gives the same bits, for every format and rounding.
 #pragma once
 
 #include <qtk/core/abi.hpp>
 #include <qtk/core/concepts.hpp>
 #include <qtk/core/random.hpp>
 #include <qtk/format/codebook.hpp>
+#include <qtk/format/minifloat.hpp>
 #include <qtk/format/round.hpp>
 #include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/simd.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-
-#if QTK_HAS_XSIMD
-#include <xsimd/xsimd.hpp>
-#endif
 
 namespace qtk {
 
@@ -49,59 +46,108 @@ void encode_span_scalar(Q const& q, std::span<float const> x, tile_params p, std
 namespace portable {
 inline namespace QTK_ABI_NS {
 
-using floats = xsimd::batch<float>;
-
 /// The vector twin of round_by<R>.
 template <rounding R>
-[[nodiscard]] inline floats round_lanes(floats v, floats dither) noexcept {
-    floats const one(1.0f), none(0.0f);
+[[nodiscard]] floats round_lanes(floats v, floats dither) noexcept {
     if constexpr (R == rounding::nearest_even) {
         return (v + floats(round_magic)) - floats(round_magic);
     } else {
         floats const whole = xsimd::to_float(xsimd::to_int(v));
         if constexpr (R == rounding::nearest_away) {
             floats const fraction = v - whole;
-            return whole + xsimd::select(fraction >= floats(0.5f), one, none) -
-                   xsimd::select(fraction <= floats(-0.5f), one, none);
+            return whole + one_where(fraction >= floats(0.5f)) -
+                   one_where(fraction <= floats(-0.5f));
         } else {
-            floats const below = whole - xsimd::select(whole > v, one, none);
-            return below + xsimd::select(dither < v - below, one, none);
+            floats const below = whole - one_where(whole > v);
+            return below + one_where(dither < v - below);
         }
     }
 }
 
-/// One vector of field numbers, still as floats.
+/// The vector twin of float_to_minifloat: exponents stay where a float has them, at bit 23.
+template <format F, rounding R>
+[[nodiscard]] ints minifloat_lanes(floats v, floats dither) noexcept {
+    constexpr int mantissa = F.mantissa();
+    constexpr std::int32_t smallest = (1 - minifloat_bias(F) + 127) << 23;
+    ints const bits = bits_of(v);
+    floats const magnitude =
+        xsimd::min(floats_of_bits(bits & ints(0x7fffffff)), floats(minifloat_max(F)));
+    ints const exponent = xsimd::max(bits_of(magnitude) & ints(0x7f800000), ints(smallest));
+    floats const per_unit = floats_of_bits(ints((254 + mantissa) << 23) - exponent);
+    floats const toss = xsimd::select(v < floats(0.0f), floats(1.0f) - dither, dither);
+    ints const count = xsimd::to_int(round_lanes<R>(magnitude * per_unit, toss));
+    ints const field = ((exponent - ints(smallest)) >> (23 - mantissa)) + count;
+    ints const sign = (bits >> 31) & ints(1 << (F.bits - 1));
+    return xsimd::min(field, ints(minifloat_top(F))) | sign;
+}
+
+/// The vector twin of detail::nearest_field, before a rank becomes a field.
+template <rounding R, std::size_t N>
+[[nodiscard]] ints rank_lanes(qtk::detail::ranked_levels<N> const& ranks, floats v,
+                              floats dither) noexcept {
+    floats rank(0.0f);
+    for (std::size_t i = 0; i + 1 < N; ++i) {
+        floats const low(ranks.level[i]), high(ranks.level[i + 1]), middle(ranks.midpoint(i));
+        if constexpr (R == rounding::stochastic)
+            rank +=
+                xsimd::select(v >= high, floats(1.0f), one_where(v - low > dither * (high - low)));
+        else if (R == rounding::nearest_even || ranks.midpoint(i) < 0.0f)
+            rank += one_where(v > middle);
+        else
+            rank += one_where(v >= middle);
+    }
+    return xsimd::to_int(rank);
+}
+
+/// Ranks 2, 3 and 6, 7 of fp4 trade places: bit 1 flips bit 2.
+[[nodiscard]] constexpr auto fp4_field_of_rank(auto rank, auto two) noexcept {
+    return rank ^ ((rank & two) << 1);
+}
+static_assert([] {
+    for (int rank = 0; rank < 8; ++rank)
+        if (fp4_field_of_rank(rank, 2) != qtk::detail::fp4_ranks.field[std::size_t(rank)])
+            return false;
+    return true;
+}());
+
+/// The fields of one vector of values.
 template <typename Q>
-[[nodiscard]] inline floats encode_lanes(floats x, tile_params p, floats dither) noexcept {
+[[nodiscard]] ints encode_lanes(floats x, tile_params p, floats dither) noexcept {
+    constexpr format element = Q::element;
     floats const v = x / floats(p.scale);
-    if constexpr (Q::element.is_integer()) {
+    if constexpr (element.is_integer()) {
         auto const zero = static_cast<float>(p.zero);
         floats const clamped =
             xsimd::min(xsimd::max(v, floats(Q::lowest - zero)), floats(Q::highest - zero));
-        return round_lanes<Q::round>(clamped, dither) + floats(zero);
+        return xsimd::to_int(round_lanes<Q::round>(clamped, dither)) + ints(p.zero);
+    } else if constexpr (element.kind == numeral::minifloat) {
+        return minifloat_lanes<element, Q::round>(v, dither);
+    } else if constexpr (element.table == codebook::nf4) {
+        return rank_lanes<Q::round>(qtk::detail::nf4_ranks, v, dither);
     } else {
-        floats rank(0.0f);
-        for (std::size_t i = 0; i + 1 < 16; ++i)
-            rank += xsimd::select(v > floats(detail::nf4_ranks.midpoint(i)), floats(1.0f),
-                                  floats(0.0f));
-        return rank;
+        auto const is_negative = v < floats(0.0f);
+        ints const rank =
+            rank_lanes<Q::round>(qtk::detail::fp4_ranks, xsimd::select(is_negative, -v, v),
+                                 xsimd::select(is_negative, floats(1.0f) - dither, dither));
+        return fp4_field_of_rank(rank, ints(2)) |
+               xsimd::to_int(xsimd::select(is_negative, floats(8.0f), floats(0.0f)));
     }
 }
 
 template <typename Q>
 void encode_span(Q const& q, std::span<float const> x, tile_params p, std::uint8_t* fields,
                  dither_source dither) noexcept {
-    constexpr std::size_t lanes = floats::size;
-    alignas(64) std::int32_t codes[lanes];
-    alignas(64) float chance[lanes] = {};
+    alignas(64) std::int32_t codes[block];
+    alignas(64) float chance[block] = {};
     std::size_t i = 0;
-    for (; i + lanes <= x.size(); i += lanes) {
+    for (; i + block <= x.size(); i += block) {
         if constexpr (Q::round == rounding::stochastic)
-            for (std::size_t k = 0; k < lanes; ++k) chance[k] = dither.at(i + k);
-        floats const coded =
-            encode_lanes<Q>(floats::load_unaligned(x.data() + i), p, floats::load_aligned(chance));
-        xsimd::to_int(coded).store_aligned(codes);
-        for (std::size_t k = 0; k < lanes; ++k) fields[i + k] = static_cast<std::uint8_t>(codes[k]);
+            for (std::size_t k = 0; k < block; ++k) chance[k] = dither.at(i + k);
+        for (std::size_t k = 0; k < block; k += lanes)
+            encode_lanes<Q>(floats::load_unaligned(x.data() + i + k), p,
+                            floats::load_aligned(chance + k))
+                .store_aligned(codes + k);
+        for (std::size_t k = 0; k < block; ++k) fields[i + k] = static_cast<std::uint8_t>(codes[k]);
     }
     encode_span_scalar(q, x.subspan(i), p, fields + i, {dither.seed, dither.first + i});
 }
@@ -113,14 +159,13 @@ void encode_span(Q const& q, std::span<float const> x, tile_params p, std::uint8
 inline namespace QTK_ABI_NS {
 
 /// The same as encode_span_scalar, bit for bit, as fast as the instruction set in use allows.
+/// Throws value_error if QTK_ISA names none.
 template <quantizer Q>
 void encode_span(Q const& q, std::span<float const> x, tile_params p, std::uint8_t* fields,
-                 dither_source dither = {}) noexcept {
+                 dither_source dither = {}) {
 #if QTK_HAS_XSIMD
-    constexpr bool is_nearest_nf4 = Q::element == nf4 && Q::round == rounding::nearest_even;
-    if constexpr (Q::element.is_integer() || is_nearest_nf4)
-        if (active_isa() == instruction_set::xsimd)
-            return portable::encode_span(q, x, p, fields, dither);
+    if (active_isa() == instruction_set::xsimd)
+        return portable::encode_span(q, x, p, fields, dither);
 #endif
     encode_span_scalar(q, x, p, fields, dither);
 }

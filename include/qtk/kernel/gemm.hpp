@@ -40,30 +40,28 @@ inline void gemm_scalar(any_qmatrix const& w, matrix_view<float const> x, matrix
 
 inline namespace QTK_ABI_NS {
 
-/// Y = X W^T with float weights, [out, in]. Each element is one dot(); throws shape_error.
+/// Y = X W^T with float weights, [out, in]. Each element is one dot(). Throws shape_error.
 inline void sgemm(matrix_view<float const> x, matrix_view<float const> w, matrix_view<float> y) {
     detail::require_gemm_shapes("sgemm", w.rows, w.cols, x, y);
-    constexpr std::size_t strip =
-        16;  // weight rows that stay in the first-level cache while X passes by
+    constexpr std::size_t strip = 16;  // weight rows that stay in the cache while X passes by
     parallel_for(div_ceil(w.rows, strip), w.size() * x.rows, [&](std::size_t s) {
-        std::size_t const first = s * strip, last = std::min(w.rows, first + strip);
-        for (std::size_t m = 0; m < x.rows; ++m)
-            for (std::size_t r = first; r < last; ++r)
-                y.row(m)[r] = dot(w.row(r).data(), x.row(m).data(), w.cols);
+        std::size_t const first = s * strip, count = std::min(w.rows - first, strip);
+        dot_all({x.data, x.rows, x.stride}, {w.data + first * w.stride, count, w.stride}, w.cols,
+                y.data + first, y.stride);
     });
 }
 
-/// Y = X W^T on packed codes; the same bound as gemv, row by row. Throws shape_error.
+/// Y = X W^T on packed codes; row m of Y is gemv of row m of X, bit for bit. Throws shape_error.
 inline void gemm(any_qmatrix const& w, matrix_view<float const> x, matrix_view<float> y) {
     detail::require_gemm_shapes("gemm", w.rows(), w.cols(), x, y);
+    if (x.rows == 0) return;
     constexpr std::size_t strip = 16;
     parallel_for(div_ceil(w.rows(), strip), w.size() * (x.rows + 1), [&](std::size_t s) {
         std::size_t const first = s * strip, count = std::min(w.rows() - first, strip);
         std::vector<float> panel(count * w.cols());
         decode_rows(w, first, count, panel.data());
-        for (std::size_t m = 0; m < x.rows; ++m)
-            for (std::size_t r = 0; r < count; ++r)
-                y.row(m)[first + r] = dot(panel.data() + r * w.cols(), x.row(m).data(), w.cols());
+        dot_all({x.data, x.rows, x.stride}, {panel.data(), count, w.cols()}, w.cols(),
+                y.data + first, y.stride);
     });
 }
 

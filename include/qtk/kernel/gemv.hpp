@@ -53,13 +53,16 @@ inline namespace QTK_ABI_NS {
 /// gemv_scalar. Throws shape_error.
 inline void gemv(any_qmatrix const& w, std::span<float const> x, std::span<float> y) {
     detail::require_gemv_shapes(w, x.size(), y.size());
-    constexpr std::size_t strip = 32;  // rows that share one decoder's buffers
+    constexpr std::size_t strip = 32, panel = 4;  // rows of one decoder, and of one dot_all
     parallel_for(div_ceil(w.rows(), strip), w.size(), [&](std::size_t s) {
         row_decoder decoder(w);
-        std::vector<float> row(w.cols());
-        for (std::size_t r = s * strip; r < std::min(w.rows(), (s + 1) * strip); ++r) {
-            decoder.decode(r, row.data());
-            y[r] = dot(row.data(), x.data(), w.cols());
+        std::vector<float> weights(panel * w.cols());
+        std::size_t const end = std::min(w.rows(), (s + 1) * strip);
+        for (std::size_t r = s * strip; r < end; r += panel) {
+            std::size_t const count = std::min(panel, end - r);
+            decoder.decode(r, count, weights.data());
+            dot_all({x.data(), 1, x.size()}, {weights.data(), count, w.cols()}, w.cols(),
+                    y.data() + r, y.size());
         }
     });
 }
