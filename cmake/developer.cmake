@@ -94,9 +94,9 @@ function(qtk_add_example name)
   add_executable(${target} ${name}.cpp)
   target_link_libraries(${target} PRIVATE qtk_developer ${arg_LIBRARIES})
   if(QTK_BUILD_TESTS)
-    add_test(NAME "example: ${name}" COMMAND ${target})
-    # A regular expression replaces the exit status, so a second one catches a thrown error.
-    set_tests_properties("example: ${name}" PROPERTIES PASS_REGULAR_EXPRESSION "${arg_PASS}")
+    add_test(NAME "example: ${name}"
+             COMMAND "${CMAKE_COMMAND}" -D "PROGRAM=$<TARGET_FILE:${target}>" -D "OUTPUT=${arg_PASS}"
+                     -P "${PROJECT_SOURCE_DIR}/cmake/expect.cmake")
   endif()
 endfunction()
 

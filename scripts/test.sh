@@ -39,7 +39,9 @@ import xml.etree.ElementTree as tree
 suite = tree.parse(sys.argv[1]).getroot()
 total, failed, skipped = (int(suite.get(k, 0)) for k in ("tests", "failures", "skipped"))
 failed += int(suite.get("errors", 0))
-text = f"{total - failed - skipped} passed, {failed} failed"
-print(text + (f", {skipped} skipped" if skipped else ""))
+for case in suite.iter("testcase"):
+    if case.get("status") in ("notrun", "disabled"):
+        print(f"skipped: {case.get('name')}")
+print(f"{total - failed - skipped} passed, {failed} failed")
 PY
 exit "$status"

@@ -7,4 +7,4 @@ set -euo pipefail
 export CONAN_HOME=$3
 cd "$2"
 "$1" config install scripts/conan
-"$1" create . --no-remote
+"$1" create . --no-remote -c "tools.cmake.cmake_layout:test_folder=$3/test_package"
