@@ -22,7 +22,7 @@ namespace qtk {
 
 /// Little-endian bytes to a number on any machine; `from` may lie at any address.
 template <typename T>
-    requires std::integral<T> || std::floating_point<T>
+requires std::integral<T> || std::floating_point<T>
 [[nodiscard]] T load_little_endian(std::byte const* from) noexcept {
     std::array<std::byte, sizeof(T)> bytes;
     std::memcpy(bytes.data(), from, sizeof(T));
@@ -32,7 +32,7 @@ template <typename T>
 
 /// A number to little-endian bytes on any machine; `to` may lie at any address.
 template <typename T>
-    requires std::integral<T> || std::floating_point<T>
+requires std::integral<T> || std::floating_point<T>
 void store_little_endian(T value, std::byte* to) noexcept {
     auto bytes = std::bit_cast<std::array<std::byte, sizeof(T)>>(value);
     if constexpr (std::endian::native == std::endian::big) std::reverse(bytes.begin(), bytes.end());
@@ -67,8 +67,7 @@ class byte_reader {
 
     /// The next number, little-endian; io_error where the file ends before it.
     template <typename T>
-        requires std::integral<T> || std::floating_point<T>
-    T take(std::string_view what) {
+    requires std::integral<T> || std::floating_point<T> T take(std::string_view what) {
         return load_little_endian<T>(take_bytes(sizeof(T), what).data());
     }
 

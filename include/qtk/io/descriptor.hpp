@@ -39,8 +39,8 @@ class descriptor {
 /// Throws system_error: "PATH: cannot ACTION: REASON" and, where there is one, "; hint: HINT".
 [[noreturn]] inline void throw_system_error(std::string_view path, std::string_view action,
                                             int code, std::string_view hint = {}) {
-    std::string what = "cannot " + std::string(action) + ": " +
-                       std::generic_category().message(code);
+    std::string what =
+        "cannot " + std::string(action) + ": " + std::generic_category().message(code);
     if (!hint.empty()) what.append("; hint: ").append(hint);
     throw system_error(path, what, code);
 }
