@@ -1,68 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/core/spelling.hpp>
+//
+// How fast do floats become fields? First the loop that one would write: divide, round, clamp.
 #include <qtk/kernel/encode.hpp>
 #include <qtk/quantizer/tile_quantizer.hpp>
-#include <qtk/range/minmax.hpp>
 
-#include "sample.hpp"
-#include <cstring>
+#include "rates.hpp"
+#include <algorithm>
+#include <cmath>
+#include <vector>
 
 namespace {
 
-/// What everything is compared with: floats from one place to another.
-void copy_floats(benchmark::State& state) {
-    auto const n = static_cast<std::size_t>(state.range(0));
-    std::vector<float> out(n);
-    for (auto _ : state) {
-        std::memcpy(out.data(), bench::weights().data(), 4 * n);
-        benchmark::DoNotOptimize(out.data());
-        benchmark::ClobberMemory();
-    }
-    bench::count(state, n);
+using qtk::origin;
+using qtk::rounding;
+
+constexpr qtk::tile_params params{0.037f, 8};
+
+/// From the first-level cache to beyond the last.
+void sizes(benchmark::internal::Benchmark* bench) {
+    bench->Arg(4096)->Arg(262'144)->Arg(16'777'216);
 }
 
-template <qtk::scheme S, bool is_scalar>
-void encode(benchmark::State& state) {
+template <typename Encode>
+void run(benchmark::State& state, Encode const& encode) {
     auto const n = static_cast<std::size_t>(state.range(0));
-    constexpr auto group = static_cast<std::size_t>(S.grain.cols);
-    qtk::quantizer_for<S> const q(S.scale);
+    std::vector<float> const x = qtk::gaussian_vector(n, 1);
     std::vector<std::uint8_t> fields(n);
     for (auto _ : state) {
-        for (std::size_t at = 0; at + group <= n; at += group) {
-            std::span<float const> const tile(bench::weights().data() + at, group);
-            auto const p = q.fit(qtk::minmax_range{}.estimate(tile));
-            if constexpr (is_scalar)
-                qtk::encode_span_scalar(q, tile, p, fields.data() + at);
-            else
-                qtk::encode_span(q, tile, p, fields.data() + at);
-        }
+        encode(std::span<float const>(x), fields.data());
         benchmark::DoNotOptimize(fields.data());
         benchmark::ClobberMemory();
     }
-    bench::count(state, n);
+    qtk_bench::set_rates(state, n * (sizeof(float) + 1), n);
 }
 
-template <qtk::scheme S>
-void add() {
-    std::string const spelling = to_string(S);
-    for (std::int64_t const n : bench::sizes) {
-        benchmark::RegisterBenchmark(("encode/" + spelling + "/scalar").c_str(), encode<S, true>)
-            ->Arg(n);
-        benchmark::RegisterBenchmark(bench::name("encode", spelling).c_str(), encode<S, false>)
-            ->Arg(n);
-    }
+void float_loop(benchmark::State& state) {
+    run(state, [](std::span<float const> x, std::uint8_t* fields) {
+        for (std::size_t i = 0; i < x.size(); ++i)
+            fields[i] = static_cast<std::uint8_t>(
+                std::clamp(std::nearbyint(x[i] / params.scale), -7.0f, 7.0f) + 8.0f);
+    });
 }
 
-bool const is_registered = [] {
-    for (std::int64_t const n : bench::sizes)
-        benchmark::RegisterBenchmark("encode/copy", copy_floats)->Arg(n);
-    add<qtk::scheme{.element = qtk::i8, .grain = qtk::per_group(128)}>();
-    add<qtk::scheme{.element = qtk::i4, .grain = qtk::per_group(128)}>();
-    add<qtk::scheme{
-        .element = qtk::i4, .grain = qtk::per_group(128), .zero = qtk::origin::floating}>();
-    add<qtk::scheme{.element = qtk::nf4, .grain = qtk::per_group(64)}>();
-    add<qtk::mxfp4>();
-    return true;
+template <qtk::format F, rounding Round>
+void scalar(benchmark::State& state) {
+    run(state, [](std::span<float const> x, std::uint8_t* fields) {
+        qtk::encode_span_scalar(qtk::tile_quantizer<F, origin::fixed, Round>{}, x, params, fields);
+    });
+}
+template <qtk::format F, rounding Round>
+void fast(benchmark::State& state) {
+    run(state, [](std::span<float const> x, std::uint8_t* fields) {
+        qtk::encode_span(qtk::tile_quantizer<F, origin::fixed, Round>{}, x, params, fields);
+    });
+}
+
+template <qtk::format F, rounding Round = rounding::nearest_even>
+void register_format(std::string const& scheme) {
+    using qtk_bench::bench_name;
+    benchmark::RegisterBenchmark(bench_name("encode", scheme, "scalar").c_str(), scalar<F, Round>)
+        ->Apply(sizes);
+    benchmark::RegisterBenchmark(bench_name("encode", scheme, qtk::isa()).c_str(), fast<F, Round>)
+        ->Apply(sizes);
+}
+
+int const registered = [] {
+    benchmark::RegisterBenchmark("encode/i4/tensor/sym/f32/float_loop", float_loop)->Apply(sizes);
+    register_format<qtk::i4>("i4/tensor/sym/f32");
+    register_format<qtk::i8, rounding::nearest_away>("i8/tensor/sym/f32/away");
+    register_format<qtk::i4, rounding::stochastic>("i4/tensor/sym/f32/stochastic");
+    register_format<qtk::e4m3>("e4m3/tensor/sym/f32");
+    register_format<qtk::e2m1>("e2m1/tensor/sym/f32");
+    register_format<qtk::nf4>("nf4/tensor/sym/f32");
+    register_format<qtk::fp4>("fp4/tensor/sym/f32");
+    return 0;
 }();
 
 }  // namespace

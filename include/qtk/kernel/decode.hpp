@@ -70,17 +70,23 @@ inline void decode_span(format const& f, std::span<std::uint8_t const> fields, t
 class row_decoder {
   public:
     explicit row_decoder(any_qmatrix const& q)
-        : q_(&q), level_(levels_of(q.scheme().element)), fields_(q.cols()) {}
+        : q_(&q),
+          level_(levels_of(q.scheme().element)),
+          fields_(q.scheme().element.bits < 8 ? q.cols() : 0) {}
 
     /// Row r to q.cols() floats.
     void decode(std::size_t r, float* out) {
         format const& element = q_->scheme().element;
-        unpack_fields(q_->row_codes(r), element.bits, fields_);
+        std::span<std::uint8_t const> fields = q_->row_codes(r);  // of 8 bits: as they lie
+        if (element.bits < 8) {
+            unpack_fields(fields, element.bits, fields_);
+            fields = fields_;
+        }
         tile_grid const& grid = q_->grid();
         for (std::size_t j = 0; j < grid.across; ++j) {
             std::size_t const left = j * grid.cols;
-            decode_span(element, std::span(fields_).subspan(left, grid.width(j)),
-                        q_->params(r / grid.rows, j), level_, out + left);
+            decode_span(element, fields.subspan(left, grid.width(j)), q_->params(r / grid.rows, j),
+                        level_, out + left);
         }
     }
     /// Rows [first, first + count) to `out`, [count, cols].
