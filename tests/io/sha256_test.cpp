@@ -6,18 +6,17 @@
 #include <string>
 
 namespace {
-constexpr bool knows_the_empty_text() {
-    return qtk::sha256{}.hex() ==
-           "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-}
-static_assert(knows_the_empty_text());
-
 std::string digest(std::string_view bytes) {
     qtk::sha256 d;
     d.update(bytes);
     return d.hex();
 }
 }  // namespace
+
+TEST_CASE("nothing has a digest") {
+    CHECK(qtk::sha256{}.hex() ==
+          "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
 
 TEST_CASE("the digests of FIPS 180-4 come out") {
     CHECK(digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");

@@ -32,7 +32,7 @@ inline constexpr std::array<std::uint32_t, 64> sha256_constants{
 /// A running digest: update() any number of times, then hex().
 class sha256 {
   public:
-    constexpr void update(std::string_view bytes) noexcept {
+    void update(std::string_view bytes) noexcept {
         length_ += bytes.size();
         while (!bytes.empty()) {
             std::size_t const taken = std::min(block_.size() - filled_, bytes.size());
@@ -45,7 +45,7 @@ class sha256 {
     }
 
     /// The digest of everything so far, as 64 lower-case hexadecimal digits.
-    [[nodiscard]] constexpr std::string hex() const {
+    [[nodiscard]] std::string hex() const {
         sha256 last = *this;
         std::uint64_t const bits = length_ * 8;
         // One bit, zeros, and the length in the last eight bytes of a block.
@@ -63,7 +63,7 @@ class sha256 {
     }
 
   private:
-    constexpr void absorb() noexcept {
+    void absorb() noexcept {
         std::array<std::uint32_t, 64> w{};
         for (std::size_t i = 0; i < 16; ++i)
             for (std::size_t k = 0; k < 4; ++k) w[i] = w[i] << 8 | block_[4 * i + k];

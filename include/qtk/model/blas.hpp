@@ -34,41 +34,6 @@ struct matmul_options {
 /// How the second factor lies: [n, k], as weights do, or [k, n].
 enum class factor { transposed, plain };
 
-/// While one exists, OpenBLAS computes on the calling thread alone; the last one to go restores the
-/// number of threads. Other BLAS libraries are left as they are.
-class single_threaded_blas {
-  public:
-#if QTK_HAS_CBLAS && defined(OPENBLAS_VERSION)
-    single_threaded_blas() {
-        std::lock_guard const lock(state().mutex);
-        if (state().users++ == 0) {
-            state().threads = openblas_get_num_threads();
-            openblas_set_num_threads(1);
-        }
-    }
-    ~single_threaded_blas() {
-        std::lock_guard const lock(state().mutex);
-        if (--state().users == 0) openblas_set_num_threads(state().threads);
-    }
-    single_threaded_blas(single_threaded_blas const&) = delete;
-    single_threaded_blas& operator=(single_threaded_blas const&) = delete;
-
-  private:
-    struct shared_state {
-        std::mutex mutex;
-        int users = 0, threads = 1;
-    };
-    static shared_state& state() {
-        static shared_state instance;
-        return instance;
-    }
-#else
-    single_threaded_blas() = default;
-    single_threaded_blas(single_threaded_blas const&) = delete;
-    single_threaded_blas& operator=(single_threaded_blas const&) = delete;
-#endif
-};
-
 namespace detail {
 inline namespace QTK_ABI_NS {
 
@@ -123,6 +88,37 @@ void matmul_cblas(matrix_view<float const> a, matrix_view<float const> b, matrix
 }  // namespace QTK_ABI_NS
 }  // namespace detail
 
+// What depends on the library that is linked bears its name, as abi.hpp explains.
+#if QTK_HAS_CBLAS
+inline namespace with_cblas {
+#else
+inline namespace without_cblas {
+#endif
+
+/// While one exists, OpenBLAS computes on the calling thread alone; the last one to go restores the
+/// number of threads. Other BLAS libraries are left as they are.
+class single_threaded_blas {
+  public:
+    single_threaded_blas() { count(+1); }
+    ~single_threaded_blas() { count(-1); }
+    single_threaded_blas(single_threaded_blas const&) = delete;
+    single_threaded_blas& operator=(single_threaded_blas const&) = delete;
+
+  private:
+#if QTK_HAS_CBLAS && defined(OPENBLAS_VERSION)
+    static void count(int change) {
+        static std::mutex mutex;
+        static int users = 0, threads = 1;
+        std::lock_guard const lock(mutex);
+        if (users == 0) threads = openblas_get_num_threads();
+        users += change;
+        openblas_set_num_threads(users == 0 ? threads : 1);
+    }
+#else
+    static void count(int) noexcept {}
+#endif
+};
+
 /// c [m, n] = alpha a [m, k] b + beta c, with b [n, k] (transposed, the default: a weight) or
 /// [k, n] (plain). c overlaps neither a nor b. Throws shape_error if the shapes do not fit.
 template <factor B = factor::transposed>
@@ -146,4 +142,5 @@ void matmul(matrix_view<float const> a, matrix_view<float const> b, matrix_view<
 #endif
 }
 
+}  // namespace with_cblas or without_cblas
 }  // namespace qtk
