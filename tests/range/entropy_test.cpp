@@ -5,7 +5,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
 namespace {
+using symmetric2 = qtk::tile_quantizer<qtk::i2, qtk::origin::fixed>;
 using symmetric4 = qtk::tile_quantizer<qtk::i4, qtk::origin::fixed>;
 using symmetric8 = qtk::tile_quantizer<qtk::i8, qtk::origin::fixed>;
 }  // namespace
@@ -14,6 +20,39 @@ TEST_CASE("empty and zero tiles have no width") {
     float const zeros[] = {0.0f, 0.0f};
     CHECK(qtk::entropy_range{}.estimate({}, symmetric8{}) == qtk::interval{});
     CHECK(qtk::entropy_range{}.estimate(zeros, symmetric8{}) == qtk::interval{});
+}
+
+TEST_CASE("a constant is kept, even where a bin is narrower than any float") {
+    for (float const value :
+         {3.0f, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max()}) {
+        float const tile[] = {value, value, value}, one[] = {-value};
+        CHECK(qtk::entropy_range{}.estimate(tile, symmetric8{}) == qtk::interval{0.0f, value});
+        CHECK(qtk::entropy_range{}.estimate(one, symmetric8{}) == qtk::interval{-value, value});
+    }
+}
+
+TEST_CASE("two cells of a histogram of four bins, by hand") {
+    // Counts 4 4 4 1: the first is set to the second, so small values do not matter. With two cells
+    //   i = 2   P = 4 9     / 13   Q = 4 4         / 8    KL = 0.0759
+    //   i = 3   P = 4 4 5   / 13   Q = 4 4 4       / 12   KL = 0.0058
+    //   i = 4   P = 4 4 4 1 / 13   Q = 4 4 2.5 2.5 / 13   KL = 0.0741
+    // Without normalization the last would win, 0.96 against 1.12 for i = 3.
+    std::vector<float> tile{-4.0f, 1.5f, 1.5f, 1.5f, 1.5f, 2.5f, 2.5f, 2.5f, 2.5f};
+    qtk::entropy_range const four_bins{.bins = 4, .start = 2};
+    CHECK(four_bins.estimate(tile, symmetric2{}) == qtk::interval{-3.0f, 3.0f});
+    tile.insert(tile.end(), 7, 0.5f);
+    CHECK(four_bins.estimate(tile, symmetric2{}) == qtk::interval{-3.0f, 3.0f});
+    tile[0] = 4.0f;  // nothing negative: four cells for four bins, so nothing is lost
+    CHECK(four_bins.estimate(tile, symmetric2{}) == qtk::interval{0.0f, 4.0f});
+}
+
+TEST_CASE("counts below one are refused, a start past the last bin keeps everything") {
+    float const tile[] = {-1.0f, 2.0f};
+    for (qtk::entropy_range const bad :
+         {qtk::entropy_range{.bins = 0}, {.bins = -5}, {.start = 0}, {.start = -1}})
+        CHECK_THROWS_AS((void)bad.estimate(tile, symmetric8{}), qtk::value_error);
+    CHECK(qtk::entropy_range{.bins = 10, .start = 11}.estimate(tile, symmetric8{}) ==
+          qtk::interval{-2.0f, 2.0f});
 }
 
 TEST_CASE("heavy tails are clipped more at fewer bits, the bulk is kept") {

@@ -6,29 +6,36 @@
 //
 //   histogram of |x|, bin 0 set to bin 1; for i = start..bins
 //     P = bins [0, i) with everything beyond added to bin i - 1
-//     Q = bins [0, i) in 2^(B-1) equal cells, a cell's mass spread evenly over its bins that are not empty
+//     Q = bins [0, i) in 2^(B-1) equal cells, a cell's mass spread evenly over its filled bins
 //     KL = sum P ln(P / Q), both normalized; the last i with the least KL wins
 #pragma once
 
 #include <qtk/core/concepts.hpp>
+#include <qtk/core/error.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace qtk {
 
 struct entropy_range {
-    int bins = 2048;
-    int start = 128;  ///< The smallest threshold tried, in bins.
+    int bins = 2048;  ///< At least 1.
+    int start = 128;  ///< The smallest threshold tried, in bins; at least 1.
 
-    /// Symmetric, or [0, t] where no value is negative. B is the width of the quantizer's codes.
-    /// For activations and long tiles: a histogram of a few hundred values says little.
+    /// Symmetric, or [0, t] where no value is negative, which leaves 2^B cells. B is the width of
+    /// the quantizer's codes, 8 if it has no format. For activations and long tiles: the histogram
+    /// of a few hundred values says little, that of a constant keeps it. Throws value_error for
+    /// counts below 1.
     template <quantizer Q>
     [[nodiscard]] interval estimate(std::span<float const> tile, Q const&) const {
+        if (bins < 1 || start < 1)
+            throw value_error("entropy_range: bins and start count at least 1 bin, found " +
+                              std::to_string(bins) + " and " + std::to_string(start));
         float largest = 0.0f;
         bool has_negative = false;
         for (float const x : tile) {
@@ -39,17 +46,20 @@ struct entropy_range {
         int bits = 8;
         if constexpr (requires { Q::element.bits; }) bits = Q::element.bits;
         std::size_t const cells = std::size_t{1} << (has_negative ? bits - 1 : bits);
-        float const width = largest / static_cast<float>(bins);
-        float const threshold = width * static_cast<float>(best_bin(histogram(tile, width), cells));
+        // A float would lose the width of a bin where the values themselves are subnormal.
+        double const width = static_cast<double>(largest) / bins;
+        std::size_t const best = best_bin(histogram(tile, width), cells);
+        auto const threshold = static_cast<float>(width * static_cast<double>(best));
         return {has_negative ? -threshold : 0.0f, threshold};
     }
 
   private:
-    [[nodiscard]] std::vector<double> histogram(std::span<float const> tile, float width) const {
+    [[nodiscard]] std::vector<double> histogram(std::span<float const> tile, double width) const {
         std::vector<double> count(static_cast<std::size_t>(bins));
-        for (float const x : tile)
-            count[std::min(static_cast<std::size_t>(std::fabs(x) / width), count.size() - 1)] +=
-                1.0;
+        for (float const x : tile) {
+            auto const bin = static_cast<std::size_t>(static_cast<double>(std::fabs(x)) / width);
+            count[std::min(bin, count.size() - 1)] += 1.0;
+        }
         if (count.size() > 1) count[0] = count[1];  // exact zeros say nothing about the spread
         return count;
     }

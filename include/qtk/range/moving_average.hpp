@@ -6,16 +6,22 @@
 #pragma once
 
 #include <qtk/core/concepts.hpp>
+#include <qtk/core/error.hpp>
 #include <qtk/range/minmax.hpp>
 
 #include <span>
+#include <string>
 
 namespace qtk {
 
 class moving_average_range {
   public:
-    /// `rate` in (0, 1]: the weight of the newest tile.
-    explicit constexpr moving_average_range(float rate = 0.01f) noexcept : rate_(rate) {}
+    /// `rate` in (0, 1]: the weight of the newest tile. Throws value_error for any other.
+    explicit constexpr moving_average_range(float rate = 0.01f) : rate_(rate) {
+        if (!(rate > 0.0f && rate <= 1.0f))
+            throw value_error("moving_average_range: the rate is a share in (0, 1], found " +
+                              std::to_string(rate));
+    }
 
     /// Moves the interval towards that of the tile; an empty tile changes nothing.
     void observe(std::span<float const> tile) noexcept {
@@ -30,11 +36,17 @@ class moving_average_range {
         if (tile.empty()) return current_;
         interval const now = minmax_range{}.estimate(tile);
         if (!has_seen_) return now;
-        return {current_.lowest + rate_ * (now.lowest - current_.lowest),
-                current_.highest + rate_ * (now.highest - current_.highest)};
+        return {moved(current_.lowest, now.lowest), moved(current_.highest, now.highest)};
     }
 
   private:
+    /// In double: the difference of two floats may not fit into one.
+    [[nodiscard]] float moved(float from, float to) const noexcept {
+        double const difference = static_cast<double>(to) - static_cast<double>(from);
+        return static_cast<float>(static_cast<double>(from) +
+                                  static_cast<double>(rate_) * difference);
+    }
+
     float rate_;
     interval current_{};
     bool has_seen_ = false;

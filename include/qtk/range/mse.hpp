@@ -7,24 +7,32 @@
 #pragma once
 
 #include <qtk/core/concepts.hpp>
+#include <qtk/core/error.hpp>
 #include <qtk/range/minmax.hpp>
 
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string>
 
 namespace qtk {
 
 struct mse_range {
-    float norm = 2.0f;
-    int grid = 100;  ///< Step i shrinks by 1 - i / grid.
-    int steps = 80;  ///< How many steps are tried, the unshrunk interval included.
+    float norm = 2.0f;  ///< Positive.
+    int grid = 100;     ///< Step i shrinks by 1 - i / grid.
+    int steps = 80;     ///< How many steps are tried, the unshrunk one included: 1 to grid.
 
     /// Quantizes the tile `steps` times; use it for weights, not per token. Never worse than
-    /// min-max in its own norm.
+    /// min-max in its own norm, and min-max itself where shrinking gains nothing (zeros, a single
+    /// value). Throws value_error for a norm, grid or count of steps that is none.
     template <quantizer Q>
     [[nodiscard]] interval estimate(std::span<float const> tile, Q const& q) const {
+        if (!(norm > 0.0f) || steps < 1 || steps > grid)
+            throw value_error(
+                "mse_range: the norm is positive and steps lie in 1..grid, found norm " +
+                std::to_string(norm) + ", steps " + std::to_string(steps) + ", grid " +
+                std::to_string(grid));
         interval const whole = minmax_range{}.estimate(tile);
         interval best = whole;
         double least = std::numeric_limits<double>::infinity();
