@@ -12,7 +12,7 @@
 //               of two that clips nothing.
 //   e4m3        s = e4m3(s / t) * t with the tensor scale t = largest s / 448
 //
-// A tile of zeros has scale 1. Values are divided by the stored scale (a reciprocal of a subnormal
+// A tile of zeros has scale 1 (times t). Values are divided by the stored scale (a reciprocal of a subnormal
 // scale overflows), clamped as floats, then rounded.
 #pragma once
 
