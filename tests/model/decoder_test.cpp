@@ -10,11 +10,12 @@
 
 #include "tiny_model.hpp"
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -108,6 +109,25 @@ TEST_CASE("an observer sees every layer once, with the input that it is applied 
         }
         CHECK(seen == expected);
         CHECK(x == quiet);
+    }
+}
+
+TEST_CASE("calls from several threads at once get what one call gets") {
+    for (auto const& folder : {qtk_test::tiny_gpt2(), qtk_test::tiny_llama()}) {
+        ids const window{3, 1, 4, 1, 5, 9};
+        auto const expected = loaded(folder).forward(window);
+        auto const model = loaded(folder);  // has not met a window yet
+        std::array<qtk::tensor<2>, 4> found;
+        std::vector<std::thread> threads;
+        for (std::size_t i = 0; i < found.size(); ++i)
+            threads.emplace_back([&, i] {
+                // Windows of different lengths first, so that tables grow side by side.
+                for (std::size_t length = i + 1; length <= window.size(); ++length)
+                    found[i] = model.forward(
+                        ids(window.begin(), window.begin() + static_cast<std::ptrdiff_t>(length)));
+            });
+        for (auto& thread : threads) thread.join();
+        for (auto const& logits : found) CHECK(logits == expected);
     }
 }
 
