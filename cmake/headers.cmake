@@ -57,6 +57,7 @@ set(QTK_HEADERS
     qtk/io/sha256.hpp
     qtk/io/strict_json.hpp
     qtk/io/utf8.hpp
+    qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
     qtk/kernel/encode.hpp
@@ -65,6 +66,7 @@ set(QTK_HEADERS
     qtk/kernel/isa.hpp
     qtk/kernel/parallel.hpp
     qtk/kernel/simd.hpp
+    qtk/kernel/target.hpp
     qtk/method/rtn.hpp
     qtk/model/activation.hpp
     qtk/model/attention.hpp

@@ -40,7 +40,9 @@ ROOM_OF_FRONT = {
 # The only headers that may name one of xtensor's.
 MAY_NAME_XTENSOR = {"qtk/xtensor.hpp", "qtk/xtensor/compat.hpp"}
 # What the compiler or the kernel of the system brings besides the C++ standard library.
-SYSTEM_HEADERS = {"immintrin.h", "cpuid.h", "arm_neon.h", "omp.h"}
+SYSTEM_HEADERS = {"immintrin.h", "cpuid.h", "arm_neon.h", "omp.h", "sys/mman.h", "sys/syscall.h", "unistd.h"}
+# Folders of the room `kernel`: namesakes in them are one kernel, and share one test.
+INSTRUCTION_SETS = {"portable", "avx2", "avx512", "amx"}
 SHORTEST, LONGEST = 60, 350
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -48,10 +50,13 @@ SPDX = "// SPDX-License-Identifier: Apache-2.0"
 
 
 def room_of(header):
-    """The room of `qtk/<room>/<name>.hpp` or of a front header; None where there is none."""
+    """The room of `qtk/<room>/<name>.hpp`, of a kernel `qtk/kernel/<instruction set>/<name>.hpp`
+    or of a front header; None where there is none."""
     parts = Path(header).parts
     if len(parts) == 2:
         return ROOM_OF_FRONT.get(Path(header).stem)
+    if len(parts) == 4:
+        return "kernel" if parts[1] == "kernel" and parts[2] in INSTRUCTION_SETS else None
     return parts[1] if len(parts) == 3 and parts[1] in FLOOR_OF_ROOM else None
 
 

@@ -59,7 +59,7 @@ inline namespace QTK_ABI_NS {
 inline void decode_span(format const& f, std::span<std::uint8_t const> fields, tile_params p,
                         std::array<float, 256> const& level, float* out) {
 #if QTK_HAS_XSIMD
-    if (f.is_integer() && active_isa() == instruction_set::xsimd)
+    if (f.is_integer() && active_isa() != instruction_set::scalar)
         return portable::decode_integers(fields, p, out);
 #endif
     decode_span_scalar(f, fields, p, level, out);

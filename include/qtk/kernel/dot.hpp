@@ -93,7 +93,7 @@ inline namespace QTK_ABI_NS {
 /// Throws value_error if QTK_ISA names none.
 inline void dot_all(dot_rows x, dot_rows w, std::size_t n, float* y, std::size_t y_stride) {
 #if QTK_HAS_XSIMD
-    if (active_isa() == instruction_set::xsimd) return portable::dot_all(x, w, n, y, y_stride);
+    if (active_isa() != instruction_set::scalar) return portable::dot_all(x, w, n, y, y_stride);
 #endif
     dot_all_scalar(x, w, n, y, y_stride);
 }

@@ -164,7 +164,7 @@ template <quantizer Q>
 void encode_span(Q const& q, std::span<float const> x, tile_params p, std::uint8_t* fields,
                  dither_source dither = {}) {
 #if QTK_HAS_XSIMD
-    if (active_isa() == instruction_set::xsimd)
+    if (active_isa() != instruction_set::scalar)
         return portable::encode_span(q, x, p, fields, dither);
 #endif
     encode_span_scalar(q, x, p, fields, dither);
