@@ -36,6 +36,7 @@ set(QTK_HEADERS
     qtk/format/minifloat.hpp
     qtk/format/pack.hpp
     qtk/format/qmatrix.hpp
+    qtk/format/qmatrix_view.hpp
     qtk/format/round.hpp
     qtk/format/scale.hpp
     qtk/io/atomic_file.hpp
@@ -57,18 +58,29 @@ set(QTK_HEADERS
     qtk/io/sha256.hpp
     qtk/io/strict_json.hpp
     qtk/io/utf8.hpp
+    qtk/kernel/activation.hpp
+    qtk/kernel/aligned_bytes.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
     qtk/kernel/encode.hpp
+    qtk/kernel/epilogue.hpp
     qtk/kernel/gemm.hpp
     qtk/kernel/gemv.hpp
+    qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
+    qtk/kernel/packed_layout.hpp
+    qtk/kernel/packed_matrix.hpp
     qtk/kernel/parallel.hpp
+    qtk/kernel/prepack.hpp
+    qtk/kernel/product.hpp
+    qtk/kernel/product_isa.hpp
+    qtk/kernel/product_scalar.hpp
+    qtk/kernel/quantized_rows.hpp
+    qtk/kernel/row_math.hpp
     qtk/kernel/simd.hpp
     qtk/kernel/target.hpp
     qtk/method/rtn.hpp
-    qtk/model/activation.hpp
     qtk/model/attention.hpp
     qtk/model/blas.hpp
     qtk/model/block.hpp
@@ -81,7 +93,6 @@ set(QTK_HEADERS
     qtk/model/load.hpp
     qtk/model/norm.hpp
     qtk/model/rotary.hpp
-    qtk/model/row_math.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
     qtk/quantize_any.hpp

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which kernel multiplies packed weights on which instruction set? The one place that knows: a set
+// without a kernel of its own takes the next plainer one's.
+#pragma once
+
+#include <qtk/core/abi.hpp>
+#include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/product_scalar.hpp>
+#include <qtk/kernel/quantized_rows.hpp>
+
+#include <cstddef>
+
+namespace qtk::detail {
+inline namespace QTK_ABI_NS {
+
+/// Row `row` of activations to int8.
+inline void quantize_row_on(instruction_set isa, float const* x, std::size_t row,
+                            packed_layout const& w, quantized_rows const& to) {
+    static_cast<void>(isa);
+    quantize_row_scalar(x, row, w, to);
+}
+
+/// A part of a product with int8 activations.
+inline void product_int8_on(instruction_set isa, packed_view const& w, quantized_rows const& x,
+                            product_part const& part, output_rows const& y) {
+    static_cast<void>(isa);
+    scalar::product_int8(w, x, part, y);
+}
+
+/// A part of a product with float activations.
+inline void product_f32_on(instruction_set isa, packed_view const& w, float_rows const& x,
+                           product_part const& part, output_rows const& y) {
+    static_cast<void>(isa);
+    scalar::product_f32(w, x, part, y);
+}
+
+}  // namespace QTK_ABI_NS
+}  // namespace qtk::detail
