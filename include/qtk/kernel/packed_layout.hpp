@@ -57,7 +57,7 @@ struct bit_planes {
 
 /// The lowest bit of operand i's high part in its line.
 [[nodiscard]] constexpr int high_bit_of(bit_planes p, int i) noexcept {
-    constexpr std::array<int, 8> beside_two{2, 4, 6, 7, 1, 3, 5, 0};
+    constexpr std::array<int, 8> beside_two{2, 3, 6, 7, 0, 1, 4, 5};
     constexpr std::array<int, 8> beside_four{4, 7, 3, 6, 2, 5, 1, 0};
     constexpr std::array<int, 4> pairs{4, 6, 0, 2};
     if (p.high == 2) return pairs[static_cast<std::size_t>(i % 4)];
