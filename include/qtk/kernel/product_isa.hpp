@@ -5,6 +5,8 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/kernel/avx512/product_int8.hpp>
+#include <qtk/kernel/avx512/quantize_rows.hpp>
 #include <qtk/kernel/isa.hpp>
 #include <qtk/kernel/product_scalar.hpp>
 #include <qtk/kernel/quantized_rows.hpp>
@@ -17,6 +19,15 @@ inline namespace QTK_ABI_NS {
 /// Row `row` of activations to int8.
 inline void quantize_row_on(instruction_set isa, float const* x, std::size_t row,
                             packed_layout const& w, quantized_rows const& to) {
+#if QTK_HAS_X86
+    switch (isa) {
+        case instruction_set::amx:
+        case instruction_set::avx512:
+            return avx512::quantize_row(x, row, w, to);
+        default:
+            break;
+    }
+#endif
     static_cast<void>(isa);
     quantize_row_scalar(x, row, w, to);
 }
@@ -24,6 +35,15 @@ inline void quantize_row_on(instruction_set isa, float const* x, std::size_t row
 /// A part of a product with int8 activations.
 inline void product_int8_on(instruction_set isa, packed_view const& w, quantized_rows const& x,
                             product_part const& part, output_rows const& y) {
+#if QTK_HAS_X86
+    switch (isa) {
+        case instruction_set::amx:
+        case instruction_set::avx512:
+            return avx512::product_int8(w, x, part, y);
+        default:
+            break;
+    }
+#endif
     static_cast<void>(isa);
     scalar::product_int8(w, x, part, y);
 }
