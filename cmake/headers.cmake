@@ -57,6 +57,7 @@ set(QTK_HEADERS
     qtk/io/sha256.hpp
     qtk/io/strict_json.hpp
     qtk/io/utf8.hpp
+    qtk/kernel/amx/tile.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
