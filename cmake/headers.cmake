@@ -60,6 +60,12 @@ set(QTK_HEADERS
     qtk/io/utf8.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/amx/tile.hpp
+    qtk/kernel/avx512/block_header.hpp
+    qtk/kernel/avx512/operands.hpp
+    qtk/kernel/avx512/product_int8.hpp
+    qtk/kernel/avx512/quantize_rows.hpp
+    qtk/kernel/avx512/stream_int8.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp

@@ -8,7 +8,7 @@
 
 #include <qtk/core/abi.hpp>
 #include <qtk/kernel/aligned_bytes.hpp>
-#include <qtk/kernel/avx512/header.hpp>
+#include <qtk/kernel/avx512/block_header.hpp>
 #include <qtk/kernel/avx512/operands.hpp>
 #include <qtk/kernel/avx512/stream_int8.hpp>
 #include <qtk/kernel/epilogue.hpp>

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
-#include <qtk/kernel/avx512/header.hpp>
+#include <qtk/kernel/avx512/block_header.hpp>
 #include <qtk/kernel/avx512/operands.hpp>
 #include <qtk/kernel/cpu.hpp>
 #include <qtk/kernel/epilogue.hpp>
