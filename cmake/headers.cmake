@@ -60,6 +60,8 @@ set(QTK_HEADERS
     qtk/io/utf8.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/avx2/prepack.hpp
+    qtk/kernel/avx512/prepack.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
@@ -73,6 +75,8 @@ set(QTK_HEADERS
     qtk/kernel/packed_matrix.hpp
     qtk/kernel/parallel.hpp
     qtk/kernel/prepack.hpp
+    qtk/kernel/prepack_panel.hpp
+    qtk/kernel/prepack_scalar.hpp
     qtk/kernel/product.hpp
     qtk/kernel/product_isa.hpp
     qtk/kernel/product_scalar.hpp
