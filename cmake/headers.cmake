@@ -71,6 +71,8 @@ set(QTK_HEADERS
     qtk/kernel/gemv.hpp
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
+    qtk/kernel/llm_int8.hpp
+    qtk/kernel/outlier_columns.hpp
     qtk/kernel/packed_layout.hpp
     qtk/kernel/packed_matrix.hpp
     qtk/kernel/parallel.hpp
