@@ -61,8 +61,10 @@ set(QTK_HEADERS
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
     qtk/kernel/amx/tile.hpp
+    qtk/kernel/avx2/prepack.hpp
     qtk/kernel/avx512/block_header.hpp
     qtk/kernel/avx512/operands.hpp
+    qtk/kernel/avx512/prepack.hpp
     qtk/kernel/avx512/product_int8.hpp
     qtk/kernel/avx512/quantize_rows.hpp
     qtk/kernel/avx512/stream_int8.hpp
@@ -75,10 +77,14 @@ set(QTK_HEADERS
     qtk/kernel/gemv.hpp
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
+    qtk/kernel/llm_int8.hpp
+    qtk/kernel/outlier_columns.hpp
     qtk/kernel/packed_layout.hpp
     qtk/kernel/packed_matrix.hpp
     qtk/kernel/parallel.hpp
     qtk/kernel/prepack.hpp
+    qtk/kernel/prepack_panel.hpp
+    qtk/kernel/prepack_scalar.hpp
     qtk/kernel/product.hpp
     qtk/kernel/product_isa.hpp
     qtk/kernel/product_scalar.hpp

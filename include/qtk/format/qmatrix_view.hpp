@@ -57,6 +57,9 @@ class qmatrix_view {
         return codes_.subspan(r * row_bytes_, row_bytes_);
     }
     [[nodiscard]] std::size_t row_bytes() const noexcept { return row_bytes_; }
+    [[nodiscard]] std::span<std::uint8_t const> codes() const noexcept { return codes_; }
+    [[nodiscard]] std::span<std::uint8_t const> scales() const noexcept { return scales_; }
+    [[nodiscard]] std::span<std::uint8_t const> zeros() const noexcept { return zeros_; }
     /// The stored pattern of tile (i, j)'s scale, and its zero field (0 under symmetric schemes).
     [[nodiscard]] std::uint32_t scale_pattern(std::size_t i, std::size_t j) const noexcept {
         std::size_t const bytes = scale_bytes(scheme_.scale), tile = i * grid_.across + j;

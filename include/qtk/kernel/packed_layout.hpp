@@ -34,6 +34,9 @@ inline constexpr std::size_t panel_columns = 32;  ///< outputs of a panel
 inline constexpr std::size_t unit_depth = 32;     ///< k of a unit
 inline constexpr std::size_t cache_line = 64;
 
+/// Rows of codes wait in a stage while they are packed: 256 bytes each and room to read past them.
+inline constexpr std::size_t stage_bytes = 256, stage_stride = stage_bytes + cache_line;
+
 /// How the bits of a field are cut.
 struct bit_planes {
     int low = 8, high = 0;

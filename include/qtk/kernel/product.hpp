@@ -106,28 +106,36 @@ void for_each_part(std::size_t rows, packed_layout const& w, Body const& body) {
     });
 }
 
-inline void run_int8(instruction_set isa, packed_view const& w, input_rows const& x,
-                     output_rows const& y, product_options const& options) {
-    packed_layout const& layout = w.layout;
-    segment_plan const plan = plan_for(layout, options.activations);
+/// `rows` rows as int8, in scratch of the calling thread; row_of(r) are the floats of row r.
+template <typename RowOf>
+[[nodiscard]] quantized_rows quantize_all(instruction_set isa, packed_layout const& w,
+                                          std::size_t rows, product_options const& options,
+                                          RowOf const& row_of) {
+    segment_plan const plan = plan_for(w, options.activations);
     activation_scale const sharing =
         options.activations == activation_type::a8_group ? activation_scale::segment
         : options.activations == activation_type::a8_row ? activation_scale::row
                                                          : activation_scale::fixed;
-    quantized_rows_storage const sizes(x.rows, layout.depth(), plan.total);
-    quantized_rows const codes =
-        quantized_rows_in(thread_scratch<purpose_of_rows>(sizes.bytes()), x.rows, layout, plan,
-                          sharing, options.static_scale);
-    std::size_t const all_rows = div_ceil(x.rows, codes.tile_rows) * codes.tile_rows;
-    parallel_for(all_rows, x.rows * x.cols, [&](std::size_t r) {
-        if (r >= x.rows) return clear_row(r, codes);
-        struct purpose_of_one;
-        float* const scratch =
-            x.is_bf16 ? reinterpret_cast<float*>(thread_scratch<purpose_of_one>(x.cols * 4))
-                      : nullptr;
-        quantize_row_on(isa, x.row(r, scratch), r, layout, codes);
+    quantized_rows_storage const sizes(rows, w.depth(), plan.total);
+    quantized_rows const codes = quantized_rows_in(thread_scratch<purpose_of_rows>(sizes.bytes()),
+                                                   rows, w, plan, sharing, options.static_scale);
+    std::size_t const all_rows = div_ceil(rows, codes.tile_rows) * codes.tile_rows;
+    parallel_for(all_rows, rows * w.cols, [&](std::size_t r) {
+        if (r >= rows) return clear_row(r, codes);
+        quantize_row_on(isa, row_of(r), r, w, codes);
     });
-    for_each_part(x.rows, layout,
+    return codes;
+}
+
+inline void run_int8(instruction_set isa, packed_view const& w, input_rows const& x,
+                     output_rows const& y, product_options const& options) {
+    quantized_rows const codes = quantize_all(isa, w.layout, x.rows, options, [&](std::size_t r) {
+        struct purpose_of_one;
+        return x.row(r, x.is_bf16
+                            ? reinterpret_cast<float*>(thread_scratch<purpose_of_one>(x.cols * 4))
+                            : nullptr);
+    });
+    for_each_part(x.rows, w.layout,
                   [&](product_part const& part) { product_int8_on(isa, w, codes, part, y); });
 }
 
