@@ -60,6 +60,14 @@ set(QTK_HEADERS
     qtk/io/utf8.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/avx2/dot.hpp
+    qtk/kernel/avx2/panel_product.hpp
+    qtk/kernel/avx512/decode_panel.hpp
+    qtk/kernel/avx512/dot.hpp
+    qtk/kernel/avx512/gemv_f32.hpp
+    qtk/kernel/avx512/panel_product.hpp
+    qtk/kernel/avx512/product_bf16.hpp
+    qtk/kernel/avx512/product_f32.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
@@ -69,8 +77,10 @@ set(QTK_HEADERS
     qtk/kernel/gemv.hpp
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
+    qtk/kernel/level_constants.hpp
     qtk/kernel/packed_layout.hpp
     qtk/kernel/packed_matrix.hpp
+    qtk/kernel/panel_product.hpp
     qtk/kernel/parallel.hpp
     qtk/kernel/prepack.hpp
     qtk/kernel/product.hpp

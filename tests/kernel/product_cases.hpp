@@ -89,6 +89,21 @@ struct product {
                                      qtk::matrix_view<float>(y.data(), shape.m, shape.n), options);
         return y;
     }
+    /// What float and bf16 products may differ by from the twin's result i.
+    [[nodiscard]] double bound(std::size_t i, qtk::activation_type type) const {
+        std::size_t const m = i / shape.n, n = i % shape.n;
+        double magnitude = 0.0;
+        for (std::size_t k = 0; k < shape.k; ++k) {
+            double const w = type == qtk::activation_type::bf16
+                                 ? std::fabs(static_cast<double>(decoded[n * shape.k + k]))
+                                 : weight_magnitude(n, k);
+            magnitude += std::fabs(static_cast<double>(x[m * shape.k + k])) * w;
+        }
+        // Rounding to bf16 may have made each factor larger by 2^-8 of it.
+        double const rounded = type == qtk::activation_type::bf16 ? 1.01 : 1.0;
+        return static_cast<double>(packed.view().layout.depth() + 4) * 0x1p-23 * rounded *
+               magnitude;
+    }
     /// (|level| + |zero|) scale: what bounds of rounding errors grow with.
     [[nodiscard]] double weight_magnitude(std::size_t n, std::size_t k) const {
         qtk::tile_params const p = weights.params(n / weights.grid().rows, k / weights.grid().cols);
