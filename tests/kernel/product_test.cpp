@@ -75,13 +75,11 @@ TEST_CASE("float and bf16 products lie within the stated bound of the twin, on e
             for (auto const type : {activation_type::f32, activation_type::bf16}) {
                 qtk::product_options const options{.activations = type};
                 std::vector<float> const expected = p.on(qtk::instruction_set::scalar, options);
+                std::vector<double> const bounds = p.bounds(type);
                 for (qtk::instruction_set const isa : cases::usable_isas()) {
                     std::string const isa_name(qtk::name_of(isa));
                     CAPTURE(isa_name);
-                    std::vector<float> const found = p.on(isa, options);
-                    for (std::size_t i = 0; i < found.size(); ++i)
-                        REQUIRE(std::fabs(static_cast<double>(found[i]) -
-                                          static_cast<double>(expected[i])) <= p.bound(i, type));
+                    REQUIRE(cases::within(p.on(isa, options), expected, bounds));
                 }
             }
         }
