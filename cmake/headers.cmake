@@ -61,10 +61,18 @@ set(QTK_HEADERS
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
     qtk/kernel/amx/tile.hpp
+    qtk/kernel/avx2/dot.hpp
+    qtk/kernel/avx2/panel_product.hpp
     qtk/kernel/avx2/prepack.hpp
     qtk/kernel/avx512/block_header.hpp
+    qtk/kernel/avx512/decode_panel.hpp
+    qtk/kernel/avx512/dot.hpp
+    qtk/kernel/avx512/gemv_f32.hpp
     qtk/kernel/avx512/operands.hpp
+    qtk/kernel/avx512/panel_product.hpp
     qtk/kernel/avx512/prepack.hpp
+    qtk/kernel/avx512/product_bf16.hpp
+    qtk/kernel/avx512/product_f32.hpp
     qtk/kernel/avx512/product_int8.hpp
     qtk/kernel/avx512/quantize_rows.hpp
     qtk/kernel/avx512/stream_int8.hpp
@@ -77,10 +85,12 @@ set(QTK_HEADERS
     qtk/kernel/gemv.hpp
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
+    qtk/kernel/level_constants.hpp
     qtk/kernel/llm_int8.hpp
     qtk/kernel/outlier_columns.hpp
     qtk/kernel/packed_layout.hpp
     qtk/kernel/packed_matrix.hpp
+    qtk/kernel/panel_product.hpp
     qtk/kernel/parallel.hpp
     qtk/kernel/prepack.hpp
     qtk/kernel/prepack_panel.hpp

@@ -8,6 +8,8 @@
 #include <qtk/kernel/product.hpp>
 
 #include "cases.hpp"
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -50,6 +52,16 @@ inline std::vector<qtk::scheme> schemes_of_products() {
     return all;
 }
 
+/// Is each value as near to the expected one as its bound says?
+inline bool within(std::vector<float> const& found, std::vector<float> const& expected,
+                   std::vector<double> const& bounds) {
+    bool all = found.size() == expected.size();
+    for (std::size_t i = 0; all && i < found.size(); ++i)
+        all = std::fabs(static_cast<double>(found[i]) - static_cast<double>(expected[i])) <=
+              bounds[i];
+    return all;
+}
+
 /// Scalar among them: comparing it with itself costs little.
 inline std::vector<qtk::instruction_set> usable_isas() {
     std::vector<qtk::instruction_set> all;
@@ -71,13 +83,15 @@ struct product {
     qtk::any_qmatrix weights;
     qtk::packed_matrix packed;
     std::vector<float> x, decoded;
+    std::array<float, 256> level;
 
     product(qtk::scheme const& s, product_shape size)
         : shape(size),
           weights(random_qmatrix(s, size.n, size.k, 17 + size.m)),
           packed(qtk::prepack(weights)),
           x(qtk::gaussian_vector(size.m * size.k, 23 + size.n)),
-          decoded(size.n * size.k) {
+          decoded(size.n * size.k),
+          level(qtk::levels_of(s.element)) {
         qtk::decode_rows(weights, 0, size.n, decoded.data());
     }
 
@@ -89,12 +103,29 @@ struct product {
                                      qtk::matrix_view<float>(y.data(), shape.m, shape.n), options);
         return y;
     }
+    /// What each result of float and bf16 products may differ by from the twin's.
+    [[nodiscard]] std::vector<double> bounds(qtk::activation_type type) const {
+        std::vector<double> all(shape.m * shape.n);
+        for (std::size_t n = 0; n < shape.n; ++n)
+            for (std::size_t k = 0; k < shape.k; ++k) {
+                double const w = type == qtk::activation_type::bf16
+                                     ? std::fabs(static_cast<double>(decoded[n * shape.k + k]))
+                                     : weight_magnitude(n, k);
+                for (std::size_t m = 0; m < shape.m; ++m)
+                    all[m * shape.n + n] += std::fabs(static_cast<double>(x[m * shape.k + k])) * w;
+            }
+        // Rounding to bf16 may have made each factor larger by 2^-8 of it.
+        double const rounded = type == qtk::activation_type::bf16 ? 1.01 : 1.0;
+        for (double& bound : all)
+            bound *= static_cast<double>(packed.view().layout.depth() + 4) * 0x1p-23 * rounded;
+        return all;
+    }
     /// (|level| + |zero|) scale: what bounds of rounding errors grow with.
     [[nodiscard]] double weight_magnitude(std::size_t n, std::size_t k) const {
         qtk::tile_params const p = weights.params(n / weights.grid().rows, k / weights.grid().cols);
-        float const level = qtk::levels_of(weights.scheme().element)[weights.field(n, k)];
+        float const own = level[weights.field(n, k)];
         bool const is_integer = weights.scheme().element.is_integer();
-        return (std::fabs(static_cast<double>(level)) + (is_integer ? p.zero : 0)) *
+        return (std::fabs(static_cast<double>(own)) + (is_integer ? p.zero : 0)) *
                static_cast<double>(p.scale);
     }
 };

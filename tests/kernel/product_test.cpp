@@ -7,6 +7,8 @@
 #include "product_cases.hpp"
 #include "threads.hpp"
 #include <cmath>
+#include <limits>
+#include <utility>
 
 using cases::product;
 using qtk::activation_type;
@@ -64,37 +66,48 @@ TEST_CASE("the int8 twin is the product of decoded weights and rounded activatio
     }
 }
 
-TEST_CASE("float products lie within the stated bound of the twin, on every instruction set") {
+TEST_CASE("float and bf16 products lie within the stated bound of the twin, on every set") {
     for (qtk::scheme const& s : cases::schemes_of_products()) {
         std::string const name = qtk::to_string(s);
         CAPTURE(name);
         for (cases::product_shape const& shape : cases::shapes_of_products()) {
             product const p(s, shape);
-            std::vector<float> const expected = p.on(qtk::instruction_set::scalar, {});
-            for (qtk::instruction_set const isa : cases::usable_isas()) {
-                std::string const isa_name(qtk::name_of(isa));
-                CAPTURE(isa_name);
-                std::vector<float> const found = p.on(isa, {});
-                for (std::size_t i = 0; i < found.size(); ++i) {
-                    std::size_t const m = i / shape.n, n = i % shape.n;
-                    double magnitude = 0.0;
-                    for (std::size_t k = 0; k < shape.k; ++k)
-                        magnitude += std::fabs(static_cast<double>(p.x[m * shape.k + k])) *
-                                     p.weight_magnitude(n, k);
-                    double const bound = static_cast<double>(p.packed.view().layout.depth() + 4) *
-                                         0x1p-23 * magnitude;
-                    REQUIRE(std::fabs(static_cast<double>(found[i]) -
-                                      static_cast<double>(expected[i])) <= bound);
+            for (auto const type : {activation_type::f32, activation_type::bf16}) {
+                qtk::product_options const options{.activations = type};
+                std::vector<float> const expected = p.on(qtk::instruction_set::scalar, options);
+                std::vector<double> const bounds = p.bounds(type);
+                for (qtk::instruction_set const isa : cases::usable_isas()) {
+                    std::string const isa_name(qtk::name_of(isa));
+                    CAPTURE(isa_name);
+                    REQUIRE(cases::within(p.on(isa, options), expected, bounds));
                 }
             }
         }
     }
 }
 
+TEST_CASE("the bf16 twin multiplies rounded weights and rounded activations") {
+    product const p({.element = qtk::i8, .grain = qtk::per_group(32)}, {2, 35, 70});
+    std::vector<float> const y =
+        p.on(qtk::instruction_set::scalar, {.activations = activation_type::bf16});
+    bool differs = false;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        double sum = 0.0;
+        for (std::size_t k = 0; k < 70; ++k)
+            sum += static_cast<double>(
+                       static_cast<float>(qtk::bf16_value(p.decoded[i % 35 * 70 + k]))) *
+                   static_cast<double>(static_cast<float>(qtk::bf16_value(p.x[i / 35 * 70 + k])));
+        REQUIRE(y[i] == static_cast<float>(sum));
+    }
+    std::vector<float> const as_floats = p.on(qtk::instruction_set::scalar, {});
+    for (std::size_t i = 0; i < y.size(); ++i) differs = differs || y[i] != as_floats[i];
+    CHECK(differs);
+}
+
 TEST_CASE("1, 2 and 5 threads give the same bits") {
     product const p({.element = qtk::i4, .grain = qtk::per_group(64)}, {130, 200, 320});
-    for (auto const type :
-         {activation_type::f32, activation_type::a8_row, activation_type::a8_group})
+    for (auto const type : {activation_type::f32, activation_type::bf16, activation_type::a8_row,
+                            activation_type::a8_group})
         for (qtk::instruction_set const isa : cases::usable_isas()) {
             auto const work = [&] { return p.on(isa, {.activations = type}); };
             std::vector<float> const alone = cases::on_threads(1, work);
@@ -125,7 +138,8 @@ TEST_CASE("bias, function, residual and bf16 are applied to the plain result") {
     std::vector<float> const bias = qtk::gaussian_vector(45, 8),
                              residual = qtk::gaussian_vector(5 * 45, 9);
     for (qtk::instruction_set const isa : cases::usable_isas())
-        for (auto const type : {activation_type::f32, activation_type::a8_group}) {
+        for (auto const type :
+             {activation_type::f32, activation_type::bf16, activation_type::a8_group}) {
             std::vector<float> expected = p.on(isa, {.activations = type});
             for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += bias[i % 45];
             for (std::size_t m = 0; m < 5; ++m)
@@ -158,7 +172,8 @@ TEST_CASE("bias, function, residual and bf16 are applied to the plain result") {
 TEST_CASE("views with gaps and results at odd addresses stay inside their rows") {
     product const p({.element = qtk::i5, .grain = qtk::per_group(32)}, {3, 50, 70});
     for (qtk::instruction_set const isa : cases::usable_isas())
-        for (auto const type : {activation_type::f32, activation_type::a8_row}) {
+        for (auto const type :
+             {activation_type::f32, activation_type::bf16, activation_type::a8_row}) {
             std::vector<float> const expected = p.on(isa, {.activations = type});
             std::vector<float> x(3 * 73 + 1, 1e30f), y(3 * 57 + 1, 7.0f);
             for (std::size_t m = 0; m < 3; ++m)
@@ -170,6 +185,34 @@ TEST_CASE("views with gaps and results at odd addresses stay inside their rows")
                 REQUIRE(y[1 + i] == (i % 57 < 50 ? expected[i / 57 * 50 + i % 57] : 7.0f));
             REQUIRE(y[0] == 7.0f);
         }
+}
+
+TEST_CASE("infinities and NaN pass through products of floats") {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    for (auto const& [f, field] :
+         {std::pair{qtk::e5m2, 0x7cu}, std::pair{qtk::e5m2, 0x7eu}, std::pair{qtk::e4m3, 0xffu}}) {
+        qtk::any_qmatrix q({.element = f, .grain = qtk::per_group(32)}, 40, 64);
+        std::vector<std::uint8_t> fields(64);
+        for (std::size_t k = 0; k < 64; ++k) fields[k] = static_cast<std::uint8_t>(k % 100);
+        for (std::size_t r = 0; r < 40; ++r) q.set_row(r, fields);
+        fields[37] = static_cast<std::uint8_t>(field);
+        q.set_row(17, fields);
+        qtk::packed_matrix const w = qtk::prepack(q);
+        std::vector<float> const x(3 * 64, 1.0f);
+        for (qtk::instruction_set const isa : cases::usable_isas())
+            for (std::size_t const m : {1u, 3u})
+                for (auto const type : {activation_type::f32, activation_type::bf16}) {
+                    std::vector<float> y(m * 40);
+                    qtk::detail::checked_product(
+                        isa, w, qtk::matrix_view<float const>(x.data(), m, 64),
+                        qtk::matrix_view<float>(y.data(), m, 40), {.activations = type});
+                    for (std::size_t i = 0; i < y.size(); ++i) {
+                        bool const is_hit = i % 40 == 17;
+                        REQUIRE(std::isfinite(y[i]) == !is_hit);
+                        if (is_hit && field == 0x7c) REQUIRE(y[i] == infinity);
+                    }
+                }
+    }
 }
 
 TEST_CASE("an infinite activation makes its row NaN and no other") {

@@ -32,6 +32,7 @@ namespace qtk {
 /// What the activations are while they are multiplied.
 enum class activation_type : std::uint8_t {
     f32,       ///< as they are: weight-only quantization
+    bf16,      ///< rounded to bf16, and so are the decoded weights; sums are f32
     a8_row,    ///< int8 with one scale a row (per token)
     a8_group,  ///< int8 with one scale a row and group of the weights; of 128 where groups are longer
     a8_static  ///< int8 with one scale for all, known beforehand
@@ -66,11 +67,16 @@ inline void require_product_shapes(packed_matrix const& w, input_rows const& x,
                           shape(end.residual.rows, end.residual.cols));
 }
 
+/// Are the activations integers while they are multiplied?
+[[nodiscard]] constexpr bool is_int8(activation_type type) noexcept {
+    return type != activation_type::f32 && type != activation_type::bf16;
+}
+
 inline void require_int8_product(packed_matrix const& w, product_options const& options) {
     if (!has_integer_levels(w.scheme().element))
         throw value_error("gemm: " + to_string(w.scheme()) +
                           " has levels that are no small integers, so int8 activations cannot be "
-                          "multiplied with it. Hint: use activation_type::f32");
+                          "multiplied with it. Hint: use activation_type::f32 or bf16");
     if (options.activations == activation_type::a8_static &&
         !(options.static_scale > 0.0f && std::isfinite(options.static_scale)))
         throw value_error("gemm: a8_static needs a positive finite static_scale, found " +
@@ -168,17 +174,20 @@ inline void run_int8(instruction_set isa, packed_view const& w, input_rows const
 inline void run_product(instruction_set isa, packed_view const& w, input_rows const& x,
                         output_rows const& y, product_options const& options) {
     if (x.rows == 0 || w.layout.rows == 0) return;
-    if (options.activations != activation_type::f32) return run_int8(isa, w, x, y, options);
+    if (is_int8(options.activations)) return run_int8(isa, w, x, y, options);
     float_rows const rows = filled_up(w.layout, x);
-    for_each_part(x.rows, w.layout,
-                  [&](product_part const& part) { product_f32_on(isa, w, rows, part, y); });
+    bool const is_bf16 = options.activations == activation_type::bf16;
+    for_each_part(x.rows, w.layout, [&](product_part const& part) {
+        if (is_bf16) return product_bf16_on(isa, w, rows, part, y);
+        product_f32_on(isa, w, rows, part, y);
+    });
 }
 
 /// All checks, then the product on `isa`, which this process must be able to run.
 inline void checked_product(instruction_set isa, packed_matrix const& w, input_rows const& x,
                             output_rows y, product_options const& options) {
     require_product_shapes(w, x, y, options);
-    if (options.activations != activation_type::f32) require_int8_product(w, options);
+    if (is_int8(options.activations)) require_int8_product(w, options);
     y.end = options.end;
     run_product(isa, w.view(), x, y, options);
 }

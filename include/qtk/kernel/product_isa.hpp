@@ -5,6 +5,8 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/kernel/avx512/product_bf16.hpp>
+#include <qtk/kernel/avx512/product_f32.hpp>
 #include <qtk/kernel/avx512/product_int8.hpp>
 #include <qtk/kernel/avx512/quantize_rows.hpp>
 #include <qtk/kernel/isa.hpp>
@@ -51,8 +53,21 @@ inline void product_int8_on(instruction_set isa, packed_view const& w, quantized
 /// A part of a product with float activations.
 inline void product_f32_on(instruction_set isa, packed_view const& w, float_rows const& x,
                            product_part const& part, output_rows const& y) {
+#if QTK_HAS_X86
+    if (isa >= instruction_set::avx512) return avx512::product_f32(w, x, part, y);
+#endif
     static_cast<void>(isa);
     scalar::product_f32(w, x, part, y);
+}
+
+/// A part of a product with float activations that are rounded to bf16.
+inline void product_bf16_on(instruction_set isa, packed_view const& w, float_rows const& x,
+                            product_part const& part, output_rows const& y) {
+#if QTK_HAS_X86
+    if (isa >= instruction_set::avx512) return avx512::product_bf16(w, x, part, y);
+#endif
+    static_cast<void>(isa);
+    scalar::product_bf16(w, x, part, y);
 }
 
 }  // namespace QTK_ABI_NS

@@ -11,6 +11,10 @@
 //
 //   float activations: sums in double precision of ((level - z) w) x. Kernels use floats in any
 //   order, and may take z out of the sum: within (depth + 4) 2^-23 sum (|level| + |z|) w |x|.
+//
+//   bf16 activations: x and the float (level - z) w are rounded to bf16, nearest even, and those are
+//   multiplied; kernels sum floats in any order: within (depth + 4) 2^-23 sum |w| |x|, where numbers
+//   below 2^-126 may count as zero.
 #pragma once
 
 #include <qtk/kernel/epilogue.hpp>
@@ -85,8 +89,14 @@ inline void product_int8(packed_view const& w, quantized_rows const& x, product_
         }
 }
 
+[[nodiscard]] inline float rounded_to_bf16(float v) noexcept {
+    return bf16_to_float(float_to_bf16(v));
+}
+
+/// The float product of output `column` of panel p with x; both are rounded to bf16 on request.
 [[nodiscard]] inline float dot_floats(packed_view const& w, std::array<float, 256> const& level,
-                                      float const* x, std::size_t p, std::size_t column) noexcept {
+                                      float const* x, std::size_t p, std::size_t column,
+                                      bool is_bf16) noexcept {
     packed_layout const& layout = w.layout;
     double y = 0.0;
     for (std::size_t g = 0; g < layout.groups; ++g) {
@@ -99,26 +109,39 @@ inline void product_int8(packed_view const& w, quantized_rows const& x, product_
         for (std::size_t k = 0; k < layout.units_of(g) * unit_depth; ++k) {
             std::uint8_t const* const unit =
                 block + layout.header_bytes + k / unit_depth * layout.unit_bytes;
-            float const value =
+            float value =
                 (level[unit_field(unit, layout.planes, column, k % unit_depth)] - zero) * scale;
-            y += static_cast<double>(value) *
-                 static_cast<double>(x[g * layout.group_units * unit_depth + k]);
+            float factor = x[g * layout.group_units * unit_depth + k];
+            if (is_bf16) {
+                value = rounded_to_bf16(value);
+                factor = rounded_to_bf16(factor);
+            }
+            y += static_cast<double>(value) * static_cast<double>(factor);
         }
     }
     return static_cast<float>(y);
 }
 
-/// x lies along the filled-up axis.
-inline void product_f32(packed_view const& w, float_rows const& x, product_part const& part,
-                        output_rows const& y) noexcept {
+inline void product_floats(packed_view const& w, float_rows const& x, product_part const& part,
+                           output_rows const& y, bool is_bf16) noexcept {
     auto const level = levels_of(w.element);
     for (std::size_t p = part.panel; p < part.panel_end; ++p)
         for (std::size_t r = part.row; r < part.row_end; ++r) {
             std::array<float, panel_columns> sums;
             for (std::size_t c = 0; c < panel_columns; ++c)
-                sums[c] = dot_floats(w, level, x.data + r * x.stride, p, c);
+                sums[c] = dot_floats(w, level, x.data + r * x.stride, p, c, is_bf16);
             write_panel(sums.data(), 1, r, p, y);
         }
+}
+
+/// x lies along the filled-up axis.
+inline void product_f32(packed_view const& w, float_rows const& x, product_part const& part,
+                        output_rows const& y) noexcept {
+    product_floats(w, x, part, y, false);
+}
+inline void product_bf16(packed_view const& w, float_rows const& x, product_part const& part,
+                         output_rows const& y) noexcept {
+    product_floats(w, x, part, y, true);
 }
 
 }  // namespace scalar
