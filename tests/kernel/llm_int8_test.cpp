@@ -152,7 +152,8 @@ TEST_CASE("bias, function, residual in place and bf16 come after the outliers") 
                                       qtk::matrix_view<float const>(p.x.data(), 130, 64),
                                       qtk::matrix_view<float>(y.data(), 130, 45), options);
         for (std::size_t i = 0; i < y.size(); ++i)
-            REQUIRE(y[i] == doctest::Approx(expected[i]).epsilon(1e-5));
+            REQUIRE(static_cast<double>(y[i]) ==
+                    doctest::Approx(static_cast<double>(expected[i])).epsilon(1e-5));
 
         std::vector<qtk::bf16_value> x(p.x.size()), short_y(y.size());
         product rounded = product(p.weights.scheme(), p.shape);
