@@ -5,6 +5,8 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/kernel/avx2/product_int8.hpp>
+#include <qtk/kernel/avx2/quantize_rows.hpp>
 #include <qtk/kernel/isa.hpp>
 #include <qtk/kernel/product_scalar.hpp>
 #include <qtk/kernel/quantized_rows.hpp>
@@ -17,15 +19,31 @@ inline namespace QTK_ABI_NS {
 /// Row `row` of activations to int8.
 inline void quantize_row_on(instruction_set isa, float const* x, std::size_t row,
                             packed_layout const& w, quantized_rows const& to) {
-    static_cast<void>(isa);
-    quantize_row_scalar(x, row, w, to);
+    switch (isa) {
+#if QTK_HAS_X86
+        case instruction_set::amx:
+        case instruction_set::avx512:
+        case instruction_set::avx2:
+            return avx2::quantize_row(x, row, w, to);
+#endif
+        default:
+            return quantize_row_scalar(x, row, w, to);
+    }
 }
 
 /// A part of a product with int8 activations.
 inline void product_int8_on(instruction_set isa, packed_view const& w, quantized_rows const& x,
                             product_part const& part, output_rows const& y) {
-    static_cast<void>(isa);
-    scalar::product_int8(w, x, part, y);
+    switch (isa) {
+#if QTK_HAS_X86
+        case instruction_set::amx:
+        case instruction_set::avx512:
+        case instruction_set::avx2:
+            return avx2::product_int8(w, x, part, y);
+#endif
+        default:
+            return scalar::product_int8(w, x, part, y);
+    }
 }
 
 /// A part of a product with float activations.
