@@ -67,8 +67,8 @@ template <int Bits, int I>
         return I % 4 < 2 ? moved<0, 0>(pair, 0x07) : moved<4, 0>(pair, 0x07);
     } else {
         constexpr int per_line = 8 / planes.low, low_mask = (1 << planes.low) - 1;
-        __m256i const low = moved<planes.low * (I % per_line), 0>(
-            load(quarter + I / per_line * line_pair), low_mask);
+        __m256i const low =
+            moved<planes.low*(I % per_line), 0>(load(quarter + I / per_line * line_pair), low_mask);
         if constexpr (planes.high == 0) {
             return low;
         } else {

@@ -54,8 +54,7 @@ QTK_AVX2_REGION
     _mm256_storeu_si256(
         reinterpret_cast<__m256i*>(to),
         _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-    return _mm256_add_epi32(_mm256_add_epi32(code[0], code[1]),
-                            _mm256_add_epi32(code[2], code[3]));
+    return _mm256_add_epi32(_mm256_add_epi32(code[0], code[1]), _mm256_add_epi32(code[2], code[3]));
 }
 
 /// Codes of one segment and their sum; zeros if the scale is NaN.
