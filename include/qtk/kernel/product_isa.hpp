@@ -5,6 +5,7 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/kernel/avx2/product_f32.hpp>
 #include <qtk/kernel/avx2/product_int8.hpp>
 #include <qtk/kernel/avx2/quantize_rows.hpp>
 #include <qtk/kernel/isa.hpp>
@@ -49,8 +50,16 @@ inline void product_int8_on(instruction_set isa, packed_view const& w, quantized
 /// A part of a product with float activations.
 inline void product_f32_on(instruction_set isa, packed_view const& w, float_rows const& x,
                            product_part const& part, output_rows const& y) {
-    static_cast<void>(isa);
-    scalar::product_f32(w, x, part, y);
+    switch (isa) {
+#if QTK_HAS_X86
+        case instruction_set::amx:
+        case instruction_set::avx512:
+        case instruction_set::avx2:
+            return avx2::product_f32(w, x, part, y);
+#endif
+        default:
+            return scalar::product_f32(w, x, part, y);
+    }
 }
 
 }  // namespace QTK_ABI_NS

@@ -226,18 +226,15 @@ struct maddubs {
                                 float* c) noexcept {
         constexpr std::size_t vectors = Factors::is_split ? 1 : 2, groups = Factors::groups;
         __m256i total[groups][R][2];
-        QTK_UNROLL
         for (std::size_t h = 0; h < groups; ++h) begin_sums(x, s.segment, factors.bias, total[h]);
         std::uint8_t const* unit = s.data;
         for (std::size_t u = 0; u < s.count; ++u, unit += s.unit_bytes) {
             for (std::size_t i = 0; i < s.unit_bytes; i += cache_line)
                 _mm_prefetch(reinterpret_cast<char const*>(unit + 1024 + i), _MM_HINT_T0);
-            QTK_UNROLL
             for (std::size_t h = 0; h < groups; ++h)
                 add_unit<Factors, R>(factors, unit + h * Factors::group_bytes, x.unit(s.unit + u),
                                      total[h]);
         }
-        QTK_UNROLL
         for (std::size_t h = 0; h < groups; ++h) {
             std::size_t const column = h * (panel_columns / groups);
             end_sums<R, vectors>(c + column, total[h], *s.params, column, x, s.segment);
