@@ -60,6 +60,13 @@ set(QTK_HEADERS
     qtk/io/utf8.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/avx2/block_params.hpp
+    qtk/kernel/avx2/float_levels.hpp
+    qtk/kernel/avx2/int8_sums.hpp
+    qtk/kernel/avx2/operands.hpp
+    qtk/kernel/avx2/product_f32.hpp
+    qtk/kernel/avx2/product_int8.hpp
+    qtk/kernel/avx2/quantize_rows.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
@@ -72,6 +79,9 @@ set(QTK_HEADERS
     qtk/kernel/packed_layout.hpp
     qtk/kernel/packed_matrix.hpp
     qtk/kernel/parallel.hpp
+    qtk/kernel/portable/decoded_panel.hpp
+    qtk/kernel/portable/product_f32.hpp
+    qtk/kernel/portable/product_int8.hpp
     qtk/kernel/prepack.hpp
     qtk/kernel/product.hpp
     qtk/kernel/product_isa.hpp

@@ -9,6 +9,8 @@
 #include <qtk/kernel/avx2/product_int8.hpp>
 #include <qtk/kernel/avx2/quantize_rows.hpp>
 #include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/portable/product_f32.hpp>
+#include <qtk/kernel/portable/product_int8.hpp>
 #include <qtk/kernel/product_scalar.hpp>
 #include <qtk/kernel/quantized_rows.hpp>
 
@@ -42,6 +44,10 @@ inline void product_int8_on(instruction_set isa, packed_view const& w, quantized
         case instruction_set::avx2:
             return avx2::product_int8(w, x, part, y);
 #endif
+#if QTK_HAS_XSIMD
+        case instruction_set::xsimd:
+            return portable::product_int8(w, x, part, y);
+#endif
         default:
             return scalar::product_int8(w, x, part, y);
     }
@@ -56,6 +62,10 @@ inline void product_f32_on(instruction_set isa, packed_view const& w, float_rows
         case instruction_set::avx512:
         case instruction_set::avx2:
             return avx2::product_f32(w, x, part, y);
+#endif
+#if QTK_HAS_XSIMD
+        case instruction_set::xsimd:
+            return portable::product_f32(w, x, part, y);
 #endif
         default:
             return scalar::product_f32(w, x, part, y);
