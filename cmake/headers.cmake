@@ -61,9 +61,16 @@ set(QTK_HEADERS
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
     qtk/kernel/amx/tile.hpp
+    qtk/kernel/avx2/block_params.hpp
     qtk/kernel/avx2/dot.hpp
+    qtk/kernel/avx2/float_levels.hpp
+    qtk/kernel/avx2/int8_sums.hpp
+    qtk/kernel/avx2/operands.hpp
     qtk/kernel/avx2/panel_product.hpp
     qtk/kernel/avx2/prepack.hpp
+    qtk/kernel/avx2/product_f32.hpp
+    qtk/kernel/avx2/product_int8.hpp
+    qtk/kernel/avx2/quantize_rows.hpp
     qtk/kernel/avx512/block_header.hpp
     qtk/kernel/avx512/decode_panel.hpp
     qtk/kernel/avx512/dot.hpp
@@ -92,6 +99,9 @@ set(QTK_HEADERS
     qtk/kernel/packed_matrix.hpp
     qtk/kernel/panel_product.hpp
     qtk/kernel/parallel.hpp
+    qtk/kernel/portable/decoded_panel.hpp
+    qtk/kernel/portable/product_f32.hpp
+    qtk/kernel/portable/product_int8.hpp
     qtk/kernel/prepack.hpp
     qtk/kernel/prepack_panel.hpp
     qtk/kernel/prepack_scalar.hpp
