@@ -2,9 +2,9 @@
 //
 // How is one row of floats multiplied with a stream of codes on AVX-512? The stream is read from
 // front to back, and each level meets its activation in a register. What bounds it is not the bytes
-// but what is done to make 16 levels: a shift, a vpermps, and the product. So nothing else is left to
-// do: each activation lies ready 16 times (a broadcast from memory takes a slot of a vector unit on
-// Zen 4, a load of a line does not), and for 2 and 3 bits sums of activations lie ready:
+// but what is done to make 16 levels: a shift, a vpermps, and the product with a broadcast. (Lines
+// that hold an activation 16 times save the broadcast and lose more to the second cache.) For 2 and
+// 3 bits that costs most beside the bytes, so sums of activations lie ready:
 //
 //   a nibble of two 2-bit codes chooses one of the 16 sums (q0 - c) x0 + (q1 - c) x1; a nibble of four
 //   high bits one of the 16 sums 4 (b0 x0 + b1 x1 + b2 x2 + b3 x3), which is half of the shifts and
@@ -30,8 +30,7 @@ namespace qtk::avx512 {
 inline namespace QTK_ABI_NS {
 QTK_AVX512_REGION
 
-/// Sums level * x of a block; two chains for each half. Each x stands there `Times` times, 1 or 16.
-template <std::size_t Times>
+/// Sums level * x of a block; two chains for each half.
 struct dot_sink {
     float const* x;
     __m512 sum[2][2];
@@ -39,12 +38,7 @@ struct dot_sink {
     QTK_ALWAYS_INLINE explicit dot_sink(float const* first) noexcept : x(first) {
         for (auto& half : sum) half[0] = half[1] = _mm512_setzero_ps();
     }
-    QTK_ALWAYS_INLINE __m512 factor(int k) const noexcept {
-        if constexpr (Times == 16)
-            return _mm512_load_ps(x + 16 * k);
-        else
-            return _mm512_set1_ps(x[k]);
-    }
+    QTK_ALWAYS_INLINE __m512 factor(int k) const noexcept { return _mm512_set1_ps(x[k]); }
     QTK_ALWAYS_INLINE void take(int i, int h, __m512 a, __m512 b, __m512 c, __m512 d) noexcept {
         sum[h][0] = _mm512_fmadd_ps(a, factor(4 * i), sum[h][0]);
         sum[h][1] = _mm512_fmadd_ps(b, factor(4 * i + 1), sum[h][1]);
@@ -56,18 +50,14 @@ struct dot_sink {
 /// The unit's levels times 32 activations.
 template <decoding D>
 struct direct_dot {
-    // Wider codes read as many bytes of their own as the second cache gives.
-    static constexpr std::size_t times = D == decoding::four ? 16 : 1;
-    static constexpr std::size_t per_unit = times * unit_depth;  ///< floats made of 32 x
-    using sink = dot_sink<times>;
+    static constexpr std::size_t per_unit = unit_depth;  ///< floats made of 32 x
 
     static QTK_ALWAYS_INLINE void run(std::uint8_t const* unit, level_vectors const& t,
-                                      sink& to) noexcept {
+                                      dot_sink& to) noexcept {
         take_unit<D>(unit, t, to);
     }
     static void prepare(float const* x, float* to) noexcept {
-        for (std::size_t k = 0; k < unit_depth; ++k)
-            for (std::size_t i = 0; i < times; ++i) to[times * k + i] = x[k];
+        for (std::size_t k = 0; k < unit_depth; ++k) to[k] = x[k];
     }
 };
 
@@ -76,7 +66,6 @@ struct direct_dot {
 template <int Bits>
 struct table_dot {
     static constexpr std::size_t per_unit = 16 * (Bits == 2 ? 16 : 24);
-    using sink = dot_sink<16>;
 
     static QTK_ALWAYS_INLINE void add(__m512i nibbles, float const* table, __m512& sum) noexcept {
         sum = _mm512_add_ps(sum, _mm512_permutexvar_ps(nibbles, _mm512_load_ps(table)));
@@ -94,7 +83,7 @@ struct table_dot {
         add(shifted<28>(line), table + 112, sum[1]);
     }
     static QTK_ALWAYS_INLINE void run(std::uint8_t const* unit, level_vectors const&,
-                                      sink& to) noexcept {
+                                      dot_sink& to) noexcept {
         QTK_UNROLL
         for (int line = 0; line < (Bits == 2 ? 2 : 3); ++line) {
             add_line(line_at(unit, 2 * line), to.x + 128 * line, to.sum[0]);
@@ -165,7 +154,7 @@ void dot_panel(packed_view const& w, std::size_t p, std::size_t first, std::size
         std::size_t const units = end - first < left ? end - first : left;
         std::uint8_t const* const block = w.block(p, g);
         std::uint8_t const* unit = block + layout.header_bytes + within * layout.unit_bytes;
-        typename Dot::sink sink(x);
+        dot_sink sink(x);
         _mm_prefetch(reinterpret_cast<char const*>(block + ahead), _MM_HINT_T0);
         for (std::size_t u = 0; u < units; ++u, unit += layout.unit_bytes) {
             for (std::size_t at = 0; at < layout.unit_bytes; at += cache_line)
