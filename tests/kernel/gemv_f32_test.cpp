@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "product_cases.hpp"
+#include <tuple>
 
 #if QTK_HAS_X86
 
@@ -14,25 +15,28 @@ TEST_CASE("one row of small integers is multiplied exactly, by tables and direct
         if (!f.is_integer()) continue;
         CAPTURE(name);
         for (qtk::origin const zero : {qtk::origin::fixed, qtk::origin::floating})
-            for (std::size_t const n : {40u, 130u}) {  // two panels; five, which is worth tables
-                qtk::scheme const s{.element = f, .grain = qtk::per_group(40), .zero = zero};
-                qtk::any_qmatrix q = cases::random_qmatrix(s, n, 170, 3);
+            // Two panels; five; and a row that is cut into pieces in the middle of its one group.
+            for (auto const& [n, k, group] : {std::tuple{40u, 170u, 40}, std::tuple{130u, 170u, 40},
+                                              std::tuple{33u, 4500u, 9000}}) {
+                qtk::scheme const s{.element = f, .grain = {1, group}, .zero = zero};
+                qtk::any_qmatrix q = cases::random_qmatrix(s, n, k, 3);
                 std::vector<qtk::tile_params> params(q.grid().count());
                 for (std::size_t i = 0; i < params.size(); ++i)
                     params[i] = {1.0f, zero == qtk::origin::fixed
                                            ? qtk::symmetric_zero(f)
                                            : static_cast<int>(i) % f.patterns()};
                 q.set_params(params);
-                std::vector<float> x(170), y(n);
-                for (std::size_t k = 0; k < 170; ++k) x[k] = static_cast<float>(k * 5 % 17) - 8.0f;
+                std::vector<float> x(k), y(n);
+                for (std::size_t i = 0; i < k; ++i) x[i] = static_cast<float>(i * 5 % 17) - 8.0f;
                 qtk::detail::checked_product(qtk::instruction_set::avx512, qtk::prepack(q),
-                                             qtk::matrix_view<float const>(x.data(), 1, 170),
+                                             qtk::matrix_view<float const>(x.data(), 1, k),
                                              qtk::matrix_view<float>(y.data(), 1, n), {});
                 for (std::size_t r = 0; r < n; ++r) {
-                    float sum = 0.0f;
-                    for (std::size_t k = 0; k < 170; ++k)
-                        sum += static_cast<float>(q.field(r, k) - q.params(r, k / 40).zero) * x[k];
-                    REQUIRE(y[r] == sum);
+                    std::int64_t sum = 0;
+                    for (std::size_t i = 0; i < k; ++i)
+                        sum += (q.field(r, i) - q.params(r, i / q.grid().cols).zero) *
+                               static_cast<int>(x[i]);
+                    REQUIRE(y[r] == static_cast<float>(sum));
                 }
             }
     }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How is one row of floats multiplied with a stream of codes on AVX-512? The stream is read once,
-// from front to back, and each level meets its activation in a register. What bounds it is the
-// decoding of 16 levels (a shift and a vpermps) beside 16 products, so for 2 and 3 bits, where that
-// costs more than the bytes do, activations are put into tables instead:
+// How is one row of floats multiplied with a stream of codes on AVX-512? The stream is read from
+// front to back, and each level meets its activation in a register. What bounds it is not the bytes
+// but what is done to make 16 levels: a shift, a vpermps, and the product with a broadcast. (Lines
+// that hold an activation 16 times save the broadcast and lose more to the second cache.) For 2 and
+// 3 bits that costs most beside the bytes, so sums of activations lie ready:
 //
 //   a nibble of two 2-bit codes chooses one of the 16 sums (q0 - c) x0 + (q1 - c) x1; a nibble of four
-//   high bits one of the 16 sums 4 (b0 x0 + b1 x1 + b2 x2 + b3 x3), which is half of the decoding and
-//   no product. The tables of a row serve all panels (lookup by tables of sums: T-MAC, Wei et al.,
-//   2024, there with int8).
+//   high bits one of the 16 sums 4 (b0 x0 + b1 x1 + b2 x2 + b3 x3), which is half of the shifts and
+//   permutations and no product (lookup by tables of sums: T-MAC, Wei et al., 2024, there with int8).
+//
+// k is cut into pieces whose activations stay in the second cache for all panels.
 #pragma once
 
 #include <qtk/core/abi.hpp>
@@ -17,6 +19,7 @@
 #include <qtk/kernel/product_scalar.hpp>
 #include <qtk/kernel/target.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -32,41 +35,29 @@ struct dot_sink {
     float const* x;
     __m512 sum[2][2];
 
+    QTK_ALWAYS_INLINE explicit dot_sink(float const* first) noexcept : x(first) {
+        for (auto& half : sum) half[0] = half[1] = _mm512_setzero_ps();
+    }
+    QTK_ALWAYS_INLINE __m512 factor(int k) const noexcept { return _mm512_set1_ps(x[k]); }
     QTK_ALWAYS_INLINE void take(int i, int h, __m512 a, __m512 b, __m512 c, __m512 d) noexcept {
-        float const* const at = x + 4 * i;
-        sum[h][0] = _mm512_fmadd_ps(a, _mm512_set1_ps(at[0]), sum[h][0]);
-        sum[h][1] = _mm512_fmadd_ps(b, _mm512_set1_ps(at[1]), sum[h][1]);
-        sum[h][0] = _mm512_fmadd_ps(c, _mm512_set1_ps(at[2]), sum[h][0]);
-        sum[h][1] = _mm512_fmadd_ps(d, _mm512_set1_ps(at[3]), sum[h][1]);
+        sum[h][0] = _mm512_fmadd_ps(a, factor(4 * i), sum[h][0]);
+        sum[h][1] = _mm512_fmadd_ps(b, factor(4 * i + 1), sum[h][1]);
+        sum[h][0] = _mm512_fmadd_ps(c, factor(4 * i + 2), sum[h][0]);
+        sum[h][1] = _mm512_fmadd_ps(d, factor(4 * i + 3), sum[h][1]);
     }
 };
 
 /// The unit's levels times 32 activations.
 template <decoding D>
 struct direct_dot {
-    static constexpr std::size_t per_unit = unit_depth;  ///< floats of x a unit
-    static QTK_ALWAYS_INLINE void run(std::uint8_t const* unit, level_vectors const& t,
-                                      dot_sink& sink) noexcept {
-        take_unit<D>(unit, t, sink);
-    }
-};
+    static constexpr std::size_t per_unit = unit_depth;  ///< floats made of 32 x
 
-/// Integers of 4 bits: without vpermps, whose two units a shift for each level would share.
-struct integer4_dot {
-    static constexpr std::size_t per_unit = unit_depth;
     static QTK_ALWAYS_INLINE void run(std::uint8_t const* unit, level_vectors const& t,
-                                      dot_sink& sink) noexcept {
-        QTK_UNROLL
-        for (int q = 0; q < 4; ++q) {
-            QTK_UNROLL
-            for (int h = 0; h < 2; ++h) {
-                __m512i const v = line_at(unit, 2 * q + h), upper = shifted<16>(v);
-                sink.take(2 * q, h, integer_at<0>(v, t), integer_at<8>(v, t),
-                          integer_at<0>(upper, t), integer_at<8>(upper, t));
-                sink.take(2 * q + 1, h, integer_at<4>(v, t), integer_at<12>(v, t),
-                          integer_at<4>(upper, t), integer_at<12>(upper, t));
-            }
-        }
+                                      dot_sink& to) noexcept {
+        take_unit<D>(unit, t, to);
+    }
+    static void prepare(float const* x, float* to) noexcept {
+        for (std::size_t k = 0; k < unit_depth; ++k) to[k] = x[k];
     }
 };
 
@@ -92,11 +83,11 @@ struct table_dot {
         add(shifted<28>(line), table + 112, sum[1]);
     }
     static QTK_ALWAYS_INLINE void run(std::uint8_t const* unit, level_vectors const&,
-                                      dot_sink& sink) noexcept {
+                                      dot_sink& to) noexcept {
         QTK_UNROLL
         for (int line = 0; line < (Bits == 2 ? 2 : 3); ++line) {
-            add_line(line_at(unit, 2 * line), sink.x + 128 * line, sink.sum[0]);
-            add_line(line_at(unit, 2 * line + 1), sink.x + 128 * line, sink.sum[1]);
+            add_line(line_at(unit, 2 * line), to.x + 128 * line, to.sum[0]);
+            add_line(line_at(unit, 2 * line + 1), to.x + 128 * line, to.sum[1]);
         }
     }
 };
@@ -145,22 +136,26 @@ void fill_tables(float const* x, float* to) noexcept {
     }
 }
 
-/// Panel p times a row: x holds Dot::per_unit floats a unit, group_sum the sum of x in each group
-/// for schemes with zeros. y is [32].
+/// Adds units [first, end) of panel p times a row to y [32], or puts them there if first is 0. x holds
+/// Dot::per_unit floats a unit from `first` on; segment_sum the sums of x over each block's units,
+/// for schemes with zeros.
 template <typename Dot>
-void dot_panel(packed_view const& w, std::size_t p, float const* x, float const* group_sum,
-               float* y) noexcept {
+void dot_panel(packed_view const& w, std::size_t p, std::size_t first, std::size_t end,
+               float const* x, float const* segment_sum, float* y) noexcept {
     level_vectors const t(w.element);
     packed_layout const& layout = w.layout;
     constexpr std::size_t ahead = 1024;
-    std::uint8_t const* block = w.panel(p);
     __m512 total[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (std::size_t g = 0; g < layout.groups; ++g) {
-        __m512 const zero = _mm512_setzero_ps();
-        dot_sink sink{x, {{zero, zero}, {zero, zero}}};
-        std::uint8_t const* unit = block + layout.header_bytes;
+    if (first > 0)
+        for (int h = 0; h < 2; ++h) total[h] = _mm512_load_ps(y + 16 * h);
+    while (first < end) {
+        std::size_t const g = first / layout.group_units, within = first % layout.group_units;
+        std::size_t const left = layout.units_of(g) - within;
+        std::size_t const units = end - first < left ? end - first : left;
+        std::uint8_t const* const block = w.block(p, g);
+        std::uint8_t const* unit = block + layout.header_bytes + within * layout.unit_bytes;
+        dot_sink sink(x);
         _mm_prefetch(reinterpret_cast<char const*>(block + ahead), _MM_HINT_T0);
-        std::size_t const units = layout.units_of(g);
         for (std::size_t u = 0; u < units; ++u, unit += layout.unit_bytes) {
             for (std::size_t at = 0; at < layout.unit_bytes; at += cache_line)
                 _mm_prefetch(reinterpret_cast<char const*>(unit + ahead + at), _MM_HINT_T0);
@@ -171,67 +166,85 @@ void dot_panel(packed_view const& w, std::size_t p, float const* x, float const*
         header_vectors const header(w, block);
         for (int h = 0; h < 2; ++h) {
             __m512 sum = _mm512_add_ps(sink.sum[h][0], sink.sum[h][1]);
-            if (group_sum != nullptr)
-                sum = _mm512_fmadd_ps(header.offset[h], _mm512_set1_ps(group_sum[g]), sum);
+            if (segment_sum != nullptr)
+                sum = _mm512_fmadd_ps(header.offset[h], _mm512_set1_ps(*segment_sum), sum);
             total[h] = _mm512_fmadd_ps(header.scale[h], sum, total[h]);
         }
-        block += layout.block_bytes;
+        if (segment_sum != nullptr) ++segment_sum;
+        first += units;
     }
-    _mm512_store_ps(y, total[0]);
-    _mm512_store_ps(y + 16, total[1]);
+    for (int h = 0; h < 2; ++h) _mm512_store_ps(y + 16 * h, total[h]);
 }
 
-/// Sums of x in each group.
-inline void sum_groups(packed_layout const& layout, float const* x, float* to) noexcept {
-    for (std::size_t g = 0; g < layout.groups; ++g) {
+/// Sums of x over the units [first, end), block by block; x begins at unit `first`.
+inline void sum_segments(packed_layout const& layout, float const* x, std::size_t first,
+                         std::size_t end, float* to) noexcept {
+    while (first < end) {
+        std::size_t const g = first / layout.group_units, within = first % layout.group_units;
         __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-        for (std::size_t u = 0; u < layout.units_of(g); ++u, x += unit_depth) {
+        for (std::size_t u = within; u < layout.units_of(g) && first < end; ++u, ++first) {
             sum[0] = _mm512_add_ps(sum[0], _mm512_loadu_ps(x));
             sum[1] = _mm512_add_ps(sum[1], _mm512_loadu_ps(x + 16));
+            x += unit_depth;
         }
-        to[g] = _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+        *to++ = _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
     }
 }
 QTK_REGION_END
 
-struct purpose_of_tables;
+/// How a row is prepared, and multiplied.
+struct gemv_kernel {
+    void (*prepare)(float const*, float*) noexcept;
+    void (*dot)(packed_view const&, std::size_t, std::size_t, std::size_t, float const*,
+                float const*, float*) noexcept;
+    std::size_t per_unit;
+};
+template <decoding D>
+inline constexpr gemv_kernel direct_kernel{direct_dot<D>::prepare, dot_panel<direct_dot<D>>,
+                                           direct_dot<D>::per_unit};
+template <int Bits>
+inline constexpr gemv_kernel table_kernel{fill_tables<Bits>, dot_panel<table_dot<Bits>>,
+                                          table_dot<Bits>::per_unit};
 
-using panel_dot = void (*)(packed_view const&, std::size_t, float const*, float const*,
-                           float*) noexcept;
-[[nodiscard]] inline panel_dot panel_dot_of(format const& f, bool uses_tables) noexcept {
-    if (f.is_integer() && f.bits == 4) return dot_panel<integer4_dot>;
-    if (uses_tables) return f.bits == 2 ? dot_panel<table_dot<2>> : dot_panel<table_dot<3>>;
-    constexpr std::array<panel_dot, 8> all{
-        dot_panel<direct_dot<decoding::two>>,        dot_panel<direct_dot<decoding::three>>,
-        dot_panel<direct_dot<decoding::four>>,       dot_panel<direct_dot<decoding::five>>,
-        dot_panel<direct_dot<decoding::six>>,        dot_panel<direct_dot<decoding::eight>>,
-        dot_panel<direct_dot<decoding::minifloat6>>, dot_panel<direct_dot<decoding::minifloat8>>};
+[[nodiscard]] inline gemv_kernel gemv_kernel_of(format const& f) noexcept {
+    constexpr std::array<gemv_kernel, 8> all{table_kernel<2>,
+                                             table_kernel<3>,
+                                             direct_kernel<decoding::four>,
+                                             direct_kernel<decoding::five>,
+                                             direct_kernel<decoding::six>,
+                                             direct_kernel<decoding::eight>,
+                                             direct_kernel<decoding::minifloat6>,
+                                             direct_kernel<decoding::minifloat8>};
     return all[static_cast<std::size_t>(decoding_of(f))];
 }
+
+struct purpose_of_gemv;
 
 /// One row of x, [depth], times the panels of `part`.
 inline void gemv_f32(packed_view const& w, float const* x, product_part const& part,
                      output_rows const& y) {
+    constexpr std::size_t piece = 128;  // units: at most 256 KiB of activations
     packed_layout const& layout = w.layout;
-    // Tables pay for themselves after half a panel. Asked of the whole matrix, so that the way it is
-    // split between threads changes no bit.
-    bool const uses_tables = w.element.bits <= 3 && layout.panels >= 4;
+    gemv_kernel const kernel = gemv_kernel_of(w.element);
     std::size_t const units = layout.depth() / unit_depth;
-    std::size_t const table = w.element.bits == 2 ? table_dot<2>::per_unit : table_dot<3>::per_unit;
-    std::size_t const table_floats = uses_tables ? units * table : 0;
-    auto* const tables = reinterpret_cast<float*>(
-        thread_scratch<purpose_of_tables>((table_floats + layout.groups + 16) * sizeof(float)));
-    float* const group_sum = tables + table_floats;
-    if (layout.has_zero) sum_groups(layout, x, group_sum);
-    for (std::size_t u = 0; u < units && uses_tables; ++u)
-        w.element.bits == 2 ? fill_tables<2>(x + u * unit_depth, tables + u * table)
-                            : fill_tables<3>(x + u * unit_depth, tables + u * table);
-    panel_dot const dot = panel_dot_of(w.element, uses_tables);
-    for (std::size_t p = part.panel; p < part.panel_end; ++p) {
-        alignas(64) std::array<float, panel_columns> sums;
-        dot(w, p, uses_tables ? tables : x, layout.has_zero ? group_sum : nullptr, sums.data());
-        write_panel(sums.data(), 1, part.row, p, y);
+    std::size_t const ready_floats = std::min(units, piece) * kernel.per_unit;
+    std::size_t const sums = (part.panel_end - part.panel) * panel_columns;
+    auto* const ready = reinterpret_cast<float*>(
+        thread_scratch<purpose_of_gemv>((ready_floats + sums + piece) * sizeof(float)));
+    float* const c = ready + ready_floats;
+    float* const segment_sums = c + sums;
+    if (units == 0) std::fill_n(c, sums, 0.0f);
+    for (std::size_t first = 0; first < units; first += piece) {
+        std::size_t const end = std::min(units, first + piece);
+        for (std::size_t u = first; u < end; ++u)
+            kernel.prepare(x + u * unit_depth, ready + (u - first) * kernel.per_unit);
+        if (layout.has_zero) sum_segments(layout, x + first * unit_depth, first, end, segment_sums);
+        for (std::size_t p = part.panel; p < part.panel_end; ++p)
+            kernel.dot(w, p, first, end, ready, layout.has_zero ? segment_sums : nullptr,
+                       c + (p - part.panel) * panel_columns);
     }
+    for (std::size_t p = part.panel; p < part.panel_end; ++p)
+        write_panel(c + (p - part.panel) * panel_columns, 1, part.row, p, y);
 }
 
 }  // namespace QTK_ABI_NS
