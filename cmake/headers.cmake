@@ -30,6 +30,7 @@ set(QTK_HEADERS
     qtk/format/checkpoint_packing.hpp
     qtk/format/codebook.hpp
     qtk/format/compressed_tensors_packing.hpp
+    qtk/format/gguf_blocks.hpp
     qtk/format/gptq_packing.hpp
     qtk/format/half.hpp
     qtk/format/levels.hpp
@@ -60,6 +61,8 @@ set(QTK_HEADERS
     qtk/io/utf8.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/avx512/gguf_chunk.hpp
+    qtk/kernel/avx512/gguf_dot.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
@@ -67,6 +70,9 @@ set(QTK_HEADERS
     qtk/kernel/epilogue.hpp
     qtk/kernel/gemm.hpp
     qtk/kernel/gemv.hpp
+    qtk/kernel/gguf_activations.hpp
+    qtk/kernel/gguf_product.hpp
+    qtk/kernel/gguf_scalar.hpp
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
     qtk/kernel/packed_layout.hpp
