@@ -61,6 +61,8 @@ set(QTK_HEADERS
     qtk/io/utf8.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/avx2/gguf_chunk.hpp
+    qtk/kernel/avx2/gguf_dot.hpp
     qtk/kernel/avx512/gguf_chunk.hpp
     qtk/kernel/avx512/gguf_dot.hpp
     qtk/kernel/cpu.hpp

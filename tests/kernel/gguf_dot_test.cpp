@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/avx2/gguf_dot.hpp>
 #include <qtk/kernel/avx512/gguf_dot.hpp>
 
 #include <doctest/doctest.h>

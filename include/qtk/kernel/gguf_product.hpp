@@ -12,6 +12,7 @@
 
 #include <qtk/core/abi.hpp>
 #include <qtk/format/gguf_blocks.hpp>
+#include <qtk/kernel/avx2/gguf_dot.hpp>
 #include <qtk/kernel/avx512/gguf_dot.hpp>
 #include <qtk/kernel/dot.hpp>
 #include <qtk/kernel/gguf_activations.hpp>
@@ -59,6 +60,7 @@ inline void gguf_int8_on(instruction_set isa, gguf_view const& w, gguf_activatio
                          product_part const& part, output_rows const& y) {
 #if QTK_HAS_X86
     if (isa >= instruction_set::avx512) return avx512::gguf_int8(w, x, part, y);
+    if (isa == instruction_set::avx2) return avx2::gguf_int8(w, x, part, y);
 #endif
     static_cast<void>(isa);
     scalar::gguf_int8(w, x, part, y);
