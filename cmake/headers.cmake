@@ -30,6 +30,7 @@ set(QTK_HEADERS
     qtk/format/checkpoint_packing.hpp
     qtk/format/codebook.hpp
     qtk/format/compressed_tensors_packing.hpp
+    qtk/format/gguf_blocks.hpp
     qtk/format/gptq_packing.hpp
     qtk/format/half.hpp
     qtk/format/levels.hpp
@@ -64,6 +65,8 @@ set(QTK_HEADERS
     qtk/kernel/avx2/block_params.hpp
     qtk/kernel/avx2/dot.hpp
     qtk/kernel/avx2/float_levels.hpp
+    qtk/kernel/avx2/gguf_chunk.hpp
+    qtk/kernel/avx2/gguf_dot.hpp
     qtk/kernel/avx2/int8_sums.hpp
     qtk/kernel/avx2/operands.hpp
     qtk/kernel/avx2/panel_product.hpp
@@ -75,6 +78,8 @@ set(QTK_HEADERS
     qtk/kernel/avx512/decode_panel.hpp
     qtk/kernel/avx512/dot.hpp
     qtk/kernel/avx512/gemv_f32.hpp
+    qtk/kernel/avx512/gguf_chunk.hpp
+    qtk/kernel/avx512/gguf_dot.hpp
     qtk/kernel/avx512/operands.hpp
     qtk/kernel/avx512/panel_product.hpp
     qtk/kernel/avx512/prepack.hpp
@@ -90,6 +95,9 @@ set(QTK_HEADERS
     qtk/kernel/epilogue.hpp
     qtk/kernel/gemm.hpp
     qtk/kernel/gemv.hpp
+    qtk/kernel/gguf_activations.hpp
+    qtk/kernel/gguf_product.hpp
+    qtk/kernel/gguf_scalar.hpp
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
     qtk/kernel/level_constants.hpp
