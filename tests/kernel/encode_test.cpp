@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/core/nonfinite.hpp>
 #include <qtk/kernel/encode.hpp>
 #include <qtk/quantizer/tile_quantizer.hpp>
 
 #include <doctest/doctest.h>
 
 #include "cases.hpp"
+#include <bit>
+#include <cmath>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -62,10 +65,11 @@ std::vector<float> awkward_values(std::size_t n, float scale, std::uint64_t seed
 /// Encodes with both twins, from pointers that are aligned to nothing; says whether they agree and
 /// leave what lies behind alone.
 template <typename Q>
-bool agrees(Q const& q, std::span<float const> x, qtk::tile_params p, qtk::dither_source dither,
-            std::size_t shift) {
+bool agrees(qtk::instruction_set set, Q const& q, std::span<float const> x, qtk::tile_params p,
+            qtk::dither_source dither, std::size_t shift, bool is_bounded) {
     std::vector<std::uint8_t> fast(x.size() + shift + 1, 0xcd), slow = fast;
-    qtk::encode_span(q, x, p, fast.data() + shift, dither);
+    if (!x.empty())
+        qtk::encode_tiles(set, q, &p, x, 0, x.size(), is_bounded, dither, fast.data() + shift);
     qtk::encode_span_scalar(q, x, p, slow.data() + shift, dither);
     return fast == slow;
 }
@@ -76,16 +80,27 @@ void check_format() {
     std::string const name{qtk::name_of(F)};
     CAPTURE(name);
     int const middle = qtk::symmetric_zero(F);
-    for (float const scale : {1.0f, 0.037f, 0x1p-20f, 1e-39f})
+    for (float const scale : {1.0f, 0.037f, 0x1p-20f, 1e-39f, 0x1.fffffep-3f})
         for (int const zero : {middle, 0, F.patterns() - 1}) {
             if (zero != middle && Zero == origin::fixed) continue;
             CAPTURE(scale);
             CAPTURE(zero);
             std::vector<float> const x = awkward_values(1023 + 3, scale, 7u + F.bits * 16u);
-            for (std::size_t const n : cases::odd_lengths)
-                for (std::size_t shift = 0; shift < 4; ++shift)
-                    REQUIRE(agrees(q, std::span(x).subspan(shift, n), {scale, zero},
-                                   {.seed = 5, .first = n}, shift));
+            std::vector<float> tame = x;
+            for (float& v : tame)
+                if (std::fabs(v) > 2000.0f * scale) v = 0.0f;
+            for (qtk::instruction_set const set : cases::usable_sets()) {
+                CAPTURE(qtk::name_of(set));
+                for (std::size_t const n : cases::odd_lengths)
+                    for (std::size_t shift = 0; shift < 4; ++shift) {
+                        auto const part = [&](std::vector<float> const& all) {
+                            return std::span<float const>(all).subspan(shift, n);
+                        };
+                        qtk::dither_source const dither{.seed = 5, .first = n};
+                        REQUIRE(agrees(set, q, part(x), {scale, zero}, dither, shift, false));
+                        REQUIRE(agrees(set, q, part(tame), {scale, zero}, dither, shift, true));
+                    }
+            }
         }
 }
 
@@ -111,6 +126,8 @@ TEST_CASE("an empty span writes nothing") {
     qtk::tile_quantizer<qtk::i4, origin::fixed> const q;
     std::uint8_t untouched = 0xcd;
     qtk::encode_span(q, {}, {1.0f, 8}, &untouched);
+    for (qtk::instruction_set const set : cases::usable_sets())
+        qtk::encode_span(set, q, {}, {1.0f, 8}, &untouched);
     CHECK(untouched == 0xcd);
 }
 
@@ -151,4 +168,73 @@ TEST_CASE("stochastic rounding depends on the position alone, not on where a spa
                          {.seed = 9, .first = first});
     }
     CHECK(whole == parts);
+}
+
+TEST_CASE("a quotient by product gives the code of the division, next to every tie") {
+    // Two floats around each half for random scales, and for the mantissa that the product fails.
+    qtk::splitmix64 random(23);
+    auto const check = [&]<typename Q>(Q const& q, int zero) {
+        for (int round = 0; round < 300; ++round) {
+            float const scale = std::bit_cast<float>(
+                static_cast<std::uint32_t>((round % 10 == 0 ? 0x7fffffu : random() & 0x7fffffu) |
+                                           (67 + random() % 120) << 23));
+            std::vector<float> x;
+            for (int k = 0; k < 256; ++k) {
+                float const tie = (static_cast<float>(k) + 0.5f) * scale;
+                for (int step = -2; step <= 2; ++step) {
+                    x.push_back(std::bit_cast<float>(
+                        static_cast<std::uint32_t>(std::bit_cast<std::int32_t>(tie) + step)));
+                    x.push_back(-x.back());
+                }
+            }
+            for (qtk::instruction_set const set : cases::usable_sets()) {
+                CAPTURE(scale);
+                CAPTURE(qtk::name_of(set));
+                REQUIRE(agrees(set, q, x, {scale, zero}, {}, 0, true));
+            }
+        }
+    };
+    check(qtk::tile_quantizer<qtk::i8, origin::fixed>{}, 128);
+    check(qtk::tile_quantizer<qtk::i8, origin::floating>{}, 3);
+    check(qtk::tile_quantizer<qtk::i8, origin::floating, rounding::nearest_away>{}, 250);
+    check(qtk::tile_quantizer<qtk::i4, origin::fixed>{}, 8);
+    check(qtk::tile_quantizer<qtk::e4m3, origin::fixed>{}, 0);
+    check(qtk::tile_quantizer<qtk::e2m1, origin::fixed, rounding::nearest_away>{}, 0);
+}
+
+TEST_CASE("tiles are measured from the lowest to the highest value and zero") {
+    std::vector<float> x = qtk::gaussian_vector(1023, 31);
+    for (std::size_t i = 0; i < 128; ++i) x[i] = std::fabs(x[i]);
+    for (std::size_t i = 128; i < 256; ++i) x[i] = -std::fabs(x[i]);
+    for (std::size_t const tile : {1u, 3u, 16u, 64u, 100u, 128u, 2000u})
+        for (qtk::instruction_set const set : cases::usable_sets()) {
+            std::vector<qtk::interval> found((x.size() - 1) / tile + 1);
+            qtk::measure_tiles(set, x, tile, found.data());
+            for (std::size_t j = 0; j < found.size(); ++j) {
+                qtk::interval expected;
+                for (std::size_t i = j * tile; i < std::min(x.size(), (j + 1) * tile); ++i)
+                    expected = {std::min(expected.lowest, x[i]), std::max(expected.highest, x[i])};
+                CAPTURE(qtk::name_of(set));
+                REQUIRE(found[j] == expected);
+            }
+        }
+}
+
+TEST_CASE("NaN and infinity anywhere in a tile are seen in its interval, and in no other") {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    float const bad[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(),
+                         -std::numeric_limits<float>::quiet_NaN()};
+    for (qtk::instruction_set const set : cases::usable_sets())
+        for (float const value : bad)
+            for (std::size_t at = 0; at < 100; ++at) {
+                std::vector<float> x(100, 1.0f);
+                x[at] = value;
+                std::vector<qtk::interval> found(3);
+                qtk::measure_tiles(set, x, 40, found.data());
+                for (std::size_t j = 0; j < 3; ++j) {
+                    bool const is_seen = qtk::is_nonfinite(found[j].lowest) ||
+                                         qtk::is_nonfinite(found[j].highest);
+                    REQUIRE(is_seen == (at / 40 == j));
+                }
+            }
 }

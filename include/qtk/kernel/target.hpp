@@ -42,7 +42,8 @@
 // g++ 12 warns about the undefined operands in its own intrinsics headers (GCC PR105593).
 #define QTK_TARGET_REGION_(features)                                                             \
     _Pragma("GCC push_options") QTK_PRAGMA_(GCC target(features)) _Pragma("GCC diagnostic push") \
-        _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+        _Pragma("GCC diagnostic ignored \"-Wuninitialized\"")                                    \
+            _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
 #define QTK_REGION_END _Pragma("GCC diagnostic pop") _Pragma("GCC pop_options")
 /// Before a loop whose count is a constant: every turn is written out.
 #define QTK_UNROLL _Pragma("GCC unroll 64")
