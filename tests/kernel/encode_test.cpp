@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/core/nonfinite.hpp>
 #include <qtk/kernel/encode.hpp>
 #include <qtk/quantizer/tile_quantizer.hpp>
 
@@ -69,7 +68,7 @@ bool agrees(qtk::instruction_set set, Q const& q, std::span<float const> x, qtk:
             qtk::dither_source dither, std::size_t shift, bool is_bounded) {
     std::vector<std::uint8_t> fast(x.size() + shift + 1, 0xcd), slow = fast;
     if (!x.empty())
-        qtk::encode_tiles(set, q, &p, x, 0, x.size(), is_bounded, dither, fast.data() + shift);
+        qtk::encode_tiles(set, q, &p, x, 0, x.size(), is_bounded, false, dither, fast.data() + shift);
     qtk::encode_span_scalar(q, x, p, slow.data() + shift, dither);
     return fast == slow;
 }
@@ -207,34 +206,38 @@ TEST_CASE("tiles are measured from the lowest to the highest value and zero") {
     for (std::size_t i = 0; i < 128; ++i) x[i] = std::fabs(x[i]);
     for (std::size_t i = 128; i < 256; ++i) x[i] = -std::fabs(x[i]);
     for (std::size_t const tile : {1u, 3u, 16u, 64u, 100u, 128u, 2000u})
-        for (qtk::instruction_set const set : cases::usable_sets()) {
-            std::vector<qtk::interval> found((x.size() - 1) / tile + 1);
-            qtk::measure_tiles(set, x, tile, found.data());
-            for (std::size_t j = 0; j < found.size(); ++j) {
-                qtk::interval expected;
-                for (std::size_t i = j * tile; i < std::min(x.size(), (j + 1) * tile); ++i)
-                    expected = {std::min(expected.lowest, x[i]), std::max(expected.highest, x[i])};
-                CAPTURE(qtk::name_of(set));
-                REQUIRE(found[j] == expected);
+        for (qtk::instruction_set const set : cases::usable_sets())
+            for (bool const is_signed : {true, false}) {
+                std::vector<qtk::extremes> found((x.size() - 1) / tile + 1);
+                REQUIRE(qtk::measure_tiles(set, x, tile, is_signed, found.data()));
+                for (std::size_t j = 0; j < found.size(); ++j) {
+                    float low = 0.0f, high = 0.0f;
+                    for (std::size_t i = j * tile; i < std::min(x.size(), (j + 1) * tile); ++i) {
+                        low = std::min(low, x[i]);
+                        high = std::max(high, x[i]);
+                    }
+                    if (!is_signed) low = -(high = std::max(-low, high));
+                    CAPTURE(qtk::name_of(set));
+                    REQUIRE(found[j].lowest == low);
+                    REQUIRE(found[j].highest == high);
+                }
             }
-        }
 }
 
-TEST_CASE("NaN and infinity anywhere in a tile are seen in its interval, and in no other") {
+TEST_CASE("NaN and infinity are seen anywhere in a row, the largest float is fine") {
     constexpr float infinity = std::numeric_limits<float>::infinity();
     float const bad[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(),
                          -std::numeric_limits<float>::quiet_NaN()};
     for (qtk::instruction_set const set : cases::usable_sets())
-        for (float const value : bad)
+        for (bool const is_signed : {true, false})
             for (std::size_t at = 0; at < 100; ++at) {
-                std::vector<float> x(100, 1.0f);
-                x[at] = value;
-                std::vector<qtk::interval> found(3);
-                qtk::measure_tiles(set, x, 40, found.data());
-                for (std::size_t j = 0; j < 3; ++j) {
-                    bool const is_seen = qtk::is_nonfinite(found[j].lowest) ||
-                                         qtk::is_nonfinite(found[j].highest);
-                    REQUIRE(is_seen == (at / 40 == j));
+                std::vector<float> x(100, -1.0f);
+                qtk::extremes found[3];
+                x[at] = -std::numeric_limits<float>::max();
+                REQUIRE(qtk::measure_tiles(set, x, 40, is_signed, found));
+                for (float const value : bad) {
+                    x[at] = value;
+                    REQUIRE_FALSE(qtk::measure_tiles(set, x, 40, is_signed, found));
                 }
             }
 }

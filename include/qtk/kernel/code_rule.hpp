@@ -39,6 +39,13 @@ struct dither_source {
 /// Values that are measured, fitted and encoded before the next ones are touched, and how far
 /// ahead of them memory is asked: 4 KiB stay in the first-level cache with their codes.
 inline constexpr std::size_t encode_block_values = 1024, encode_ahead = encode_block_values;
+/// Tiles of 16 values and more that such a block can touch, and some that fill a vector.
+inline constexpr std::size_t encode_piece_tiles = encode_block_values / 16 + 16;
+
+/// An interval without initializers: kernels fill arrays of them.
+struct extremes {
+    float lowest, highest;
+};
 
 /// What changes the instructions of an encoder.
 enum class code_kind : std::uint8_t { integer, minifloat, nf4, fp4 };

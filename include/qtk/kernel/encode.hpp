@@ -41,10 +41,12 @@ void encode_span_scalar(Q const& q, std::span<float const> x, tile_params p, std
 }
 
 /// The extremes of the tiles of a row, widened to hold zero, by bits: positive floats rise with
-/// them as signed integers, negative ones as soon as their sign is flipped. NaN and infinity have
-/// larger bits than any number, so a tile with one has NaN or infinity in its interval.
-inline void measure_tiles_scalar(std::span<float const> x, std::size_t tile,
-                                 interval* out) noexcept {
+/// them as signed integers, negative ones as soon as their sign is flipped. If not is_signed, plus
+/// and minus the largest magnitude. False if a value is NaN or infinite, whose bits are larger than
+/// any number's.
+[[nodiscard]] inline bool measure_tiles_scalar(std::span<float const> x, std::size_t tile,
+                                               bool is_signed, extremes* out) noexcept {
+    std::int32_t largest = 0;
     for (std::size_t left = 0; left < x.size(); left += tile, ++out) {
         std::int32_t up = 0, down = 0;
         for (float const v : x.subspan(left, std::min(tile, x.size() - left))) {
@@ -52,8 +54,11 @@ inline void measure_tiles_scalar(std::span<float const> x, std::size_t tile,
             up = std::max(up, bits);
             down = std::max(down, bits ^ std::numeric_limits<std::int32_t>::min());
         }
+        largest = std::max({largest, up, down});
+        if (!is_signed) up = down = std::max(up, down);
         *out = {-std::bit_cast<float>(down), std::bit_cast<float>(up)};
     }
+    return largest < 0x7f800000;
 }
 
 namespace detail {
@@ -180,37 +185,41 @@ void encode_span(Q const& q, std::span<float const> x, tile_params p, std::uint8
 inline namespace QTK_ABI_NS {
 
 /// The same as measure_tiles_scalar with the instructions of `set`, which must be usable.
-inline void measure_tiles(instruction_set set, std::span<float const> x, std::size_t tile,
-                          interval* out) noexcept {
+[[nodiscard]] inline bool measure_tiles(instruction_set set, std::span<float const> x,
+                                        std::size_t tile, bool is_signed,
+                                        extremes* out) noexcept {
 #if QTK_HAS_X86
     if (set >= instruction_set::avx512)
-        return avx512::measure_tiles(x.data(), x.size(), tile, out);
-    if (set == instruction_set::avx2) return avx2::measure_tiles(x.data(), x.size(), tile, out);
+        return avx512::measure_tiles(x.data(), x.size(), tile, is_signed, out);
+    if (set == instruction_set::avx2)
+        return avx2::measure_tiles(x.data(), x.size(), tile, is_signed, out);
 #endif
     static_cast<void>(set);
-    measure_tiles_scalar(x, tile, out);
+    return measure_tiles_scalar(x, tile, is_signed, out);
 }
 
 /// The fields of neighbours in one row, of which the first has the column `left`; p are the row's
 /// tiles. The same as encode_span_scalar tile by tile, bit for bit, with the instructions of `set`,
 /// which must be usable. `is_bounded` promises that no |x| is above 2^20 scales of its tile, as
-/// where the scale comes from the extremes; it saves the division.
+/// where the scale comes from the extremes; it saves the division. `is_packed` stores fields of 4
+/// bits as pairs: for avx2 and wider alone, with even tiles and an even `left`.
 template <quantizer Q>
 void encode_tiles(instruction_set set, Q const& q, tile_params const* p, std::span<float const> x,
-                  std::size_t left, std::size_t tile, bool is_bounded, dither_source dither,
-                  std::uint8_t* fields) noexcept {
+                  std::size_t left, std::size_t tile, bool is_bounded, bool is_packed,
+                  dither_source dither, std::uint8_t* fields) noexcept {
 #if QTK_HAS_X86
     if constexpr (detail::is_tile_quantizer<Q>) {
         static constexpr code_rule rule = rule_of<Q>();
         constexpr code_kind kind = kind_of(Q::element);
         if (set >= instruction_set::avx512)
             return avx512::encode_tiles<kind, Q::round>(rule, p, x.data(), x.size(), left, tile,
-                                                        is_bounded, dither, fields);
+                                                        is_bounded, is_packed, dither, fields);
         if (set == instruction_set::avx2)
             return avx2::encode_tiles<kind, Q::round>(rule, p, x.data(), x.size(), left, tile,
-                                                      is_bounded, dither, fields);
+                                                      is_bounded, is_packed, dither, fields);
     }
 #endif
+    QTK_EXPECTS(!is_packed);
     static_cast<void>(is_bounded);
     std::size_t i = 0;
     for (std::size_t j = left / tile; i < x.size(); ++j) {
@@ -233,7 +242,7 @@ void encode_tiles(instruction_set set, Q const& q, tile_params const* p, std::sp
 template <quantizer Q>
 void encode_span(instruction_set set, Q const& q, std::span<float const> x, tile_params p,
                  std::uint8_t* fields, dither_source dither = {}) noexcept {
-    if (!x.empty()) encode_tiles(set, q, &p, x, 0, x.size(), false, dither, fields);
+    if (!x.empty()) encode_tiles(set, q, &p, x, 0, x.size(), false, false, dither, fields);
 }
 /// The same, as fast as the instruction set in use allows. Throws value_error if QTK_ISA names
 /// none.

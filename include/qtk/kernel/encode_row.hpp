@@ -7,15 +7,14 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
-#include <qtk/core/nonfinite.hpp>
 #include <qtk/kernel/decode.hpp>
 #include <qtk/kernel/encode.hpp>
 #include <qtk/kernel/pack.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 
@@ -43,11 +42,14 @@ template <quantizer Q>
 void encode_row(instruction_set set, Q const& q, tile_params const* p, std::span<float const> x,
                 std::size_t left, std::size_t tile, bool is_bounded, dither_source dither,
                 std::uint8_t* codes) noexcept {
+    if constexpr (detail::is_tile_quantizer<Q> && Q::element.bits == 4)
+        if (set >= instruction_set::avx2 && tile % 2 == 0)
+            return encode_tiles(set, q, p, x, left, tile, is_bounded, true, dither, codes);
     alignas(64) std::uint8_t fields[encode_block_values];
     for (std::size_t i = 0; i < x.size(); i += encode_block_values) {
         std::size_t const n = std::min(x.size() - i, encode_block_values);
-        encode_tiles(set, q, p, x.subspan(i, n), left + i, tile, is_bounded, dither.from(i),
-                     fields);
+        encode_tiles(set, q, p, x.subspan(i, n), left + i, tile, is_bounded, false,
+                     dither.from(i), fields);
         qtk::pack_fields(set, {fields, n}, Q::element.bits,
                          {codes + packed_bytes(i, Q::element.bits),
                           packed_bytes(n, Q::element.bits)});
@@ -58,14 +60,13 @@ void encode_row(instruction_set set, Q const& q, tile_params const* p, std::span
 template <quantizer Q>
 [[nodiscard]] bool fit_extremes(instruction_set set, Q const& q, std::span<float const> x,
                                 std::size_t tile, tile_params* p) noexcept {
-    std::array<interval, encode_block_values> range;
-    measure_tiles(set, x, tile, range.data());
+    extremes range[encode_block_values];
+    if (!measure_tiles(set, x, tile, Q::has_zero_point, range)) return false;
     bool is_sound = true;
     std::size_t const tiles = x.empty() ? 0 : (x.size() - 1) / tile + 1;
     for (std::size_t j = 0; j < tiles; ++j) {
-        if (is_nonfinite(range[j].lowest) || is_nonfinite(range[j].highest)) return false;
-        p[j] = q.fit(range[j]);
-        is_sound = is_sound && !is_nonfinite(p[j].scale);
+        p[j] = q.fit({range[j].lowest, range[j].highest});
+        is_sound &= p[j].scale <= std::numeric_limits<float>::max();
     }
     return is_sound;
 }
@@ -101,7 +102,8 @@ template <quantizer Q>
         if (!fit_extremes(set, q, some, tile, p + left / tile)) return false;
         for (std::size_t i = left; i < left + some.size(); i += encode_block_values) {
             std::size_t const n = std::min(left + some.size() - i, encode_block_values);
-            encode_tiles(set, q, p, x.subspan(i, n), i, tile, true, dither.from(i), fields);
+            encode_tiles(set, q, p, x.subspan(i, n), i, tile, true, false, dither.from(i),
+                         fields);
             decode_tiles(set, rule, p, {fields, n}, i, tile, is_large ? values : out + i);
             if (is_large) stream_floats(out + i, values, n);
         }

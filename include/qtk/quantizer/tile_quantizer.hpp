@@ -116,6 +116,7 @@ class tile_quantizer {
                 return rounded_scale(type_, std::ldexp(1.0f, exponent));
             }
         }
+        if (type_ == scale_type::f32 && tensor_scale_ == 1.0f) return ideal;  // the common case
         return rounded_scale(type_, ideal / tensor_scale_) * tensor_scale_;
     }
 

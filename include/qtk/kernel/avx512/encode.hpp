@@ -18,65 +18,139 @@ QTK_AVX512_REGION
 namespace qtk::avx512 {
 inline namespace QTK_ABI_NS {
 
-/// The extremes of the tiles of n values, widened to hold zero. NaN or infinity in a tile leaves
-/// NaN or infinity in its interval: bits are compared, and theirs are larger than any number's.
-inline void measure_tiles(float const* x, std::size_t n, std::size_t tile, interval* out) noexcept {
-    for (std::size_t left = 0; left < n; left += tile, ++out) {
-        std::size_t const width = n - left < tile ? n - left : tile;
-        // Positive floats rise with their bits as signed integers, negative ones fall with their
-        // bits as unsigned integers.
-        __m512i up = _mm512_setzero_si512(), down = up, up_too = up, down_too = up;
-        std::size_t i = 0;
-        for (; i + 32 <= width; i += 32) {
-            __m512i const a = _mm512_loadu_si512(x + left + i);
-            __m512i const b = _mm512_loadu_si512(x + left + i + 16);
-            up = _mm512_max_epi32(up, a);
-            down = _mm512_max_epu32(down, a);
-            up_too = _mm512_max_epi32(up_too, b);
-            down_too = _mm512_max_epu32(down_too, b);
-        }
-        for (; i < width; i += 16) {
-            auto const mask = width - i >= 16 ? __mmask16{0xffff}
-                                              : static_cast<__mmask16>((1u << (width - i)) - 1u);
-            __m512i const a = _mm512_maskz_loadu_epi32(mask, x + left + i);
-            up = _mm512_max_epi32(up, a);
-            down = _mm512_max_epu32(down, a);
-        }
-        up = _mm512_max_epi32(up, up_too);
-        down = _mm512_max_epu32(down, down_too);
-        // Magnitudes of the negative ones; lanes without any hold a positive number or zero.
-        down = _mm512_max_epi32(_mm512_xor_si512(down, _mm512_set1_epi32(INT32_MIN)),
-                                _mm512_setzero_si512());
-        // Both go through the same folds, as neighbours.
-        __m512i const both =
-            _mm512_max_epi32(_mm512_unpacklo_epi32(up, down), _mm512_unpackhi_epi32(up, down));
-        __m256i const eight = _mm256_max_epi32(_mm512_castsi512_si256(both),
-                                               _mm512_extracti64x4_epi64(both, 1));
-        __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight),
-                                     _mm256_extracti128_si256(eight, 1));
-        four = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
-        __m128 const ends = _mm_castsi128_ps(four);
-        out->highest = _mm_cvtss_f32(ends);
-        out->lowest = -_mm_cvtss_f32(_mm_movehdup_ps(ends));
+/// Widens running extremes. Positive floats rise with their bits as signed integers, negative ones
+/// fall with their bits as unsigned integers; magnitudes rise.
+template <bool Signed>
+QTK_ALWAYS_INLINE void widen(__m512i bits, __m512i& up, __m512i& down) noexcept {
+    if constexpr (Signed) {
+        up = _mm512_max_epi32(up, bits);
+        down = _mm512_max_epu32(down, bits);
+    } else {
+        up = _mm512_max_epi32(up, _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX)));
     }
 }
 
-/// What the lanes of one tile have in common.
-struct tile_lanes {
-    __m512 scale, inverse, rest, low, high;
-    __m512i zero, lowest, highest;  // of 16, 8 and 8 bits
+/// The extremes of one tile, first the magnitude of the lowest; both are the largest magnitude if
+/// not Signed.
+template <bool Signed>
+[[nodiscard]] QTK_ALWAYS_INLINE __m128i extremes_of(float const* x, std::size_t n) noexcept {
+    __m512i up = _mm512_setzero_si512(), down = up, up_too = up, down_too = up;
+    std::size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        widen<Signed>(_mm512_loadu_si512(x + i), up, down);
+        widen<Signed>(_mm512_loadu_si512(x + i + 16), up_too, down_too);
+    }
+    for (; i < n; i += 16) {
+        auto const mask =
+            n - i >= 16 ? __mmask16{0xffff} : static_cast<__mmask16>((1u << (n - i)) - 1u);
+        widen<Signed>(_mm512_maskz_loadu_epi32(mask, x + i), up, down);
+    }
+    up = _mm512_max_epi32(up, up_too);
+    if constexpr (Signed)
+        // Magnitudes of the negative ones; lanes without any hold a positive number or zero.
+        down = _mm512_max_epi32(
+            _mm512_xor_si512(_mm512_max_epu32(down, down_too), _mm512_set1_epi32(INT32_MIN)),
+            _mm512_setzero_si512());
+    else
+        down = up;
+    // Both go through the same folds, as neighbours.
+    __m512i const both =
+        _mm512_max_epi32(_mm512_unpacklo_epi32(down, up), _mm512_unpackhi_epi32(down, up));
+    __m256i const eight =
+        _mm256_max_epi32(_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64(both, 1));
+    __m128i four =
+        _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    return _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
+}
+
+template <bool Signed>
+[[nodiscard]] QTK_ALWAYS_INLINE bool measure_all(float const* x, std::size_t n, std::size_t tile,
+                                                 extremes* out) noexcept {
+    __m128i largest = _mm_setzero_si128();
+    for (std::size_t left = 0; left < n; left += tile, ++out) {
+        __m128i const ends = extremes_of<Signed>(x + left, n - left < tile ? n - left : tile);
+        largest = _mm_max_epi32(largest, ends);
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(out),
+                         _mm_xor_si128(ends, _mm_setr_epi32(INT32_MIN, 0, 0, 0)));
+    }
+    __m128i const is_bad = _mm_cmpgt_epi32(largest, _mm_set1_epi32(0x7f7fffff));
+    return _mm_movemask_epi8(is_bad) == 0;
+}
+
+/// The extremes of the tiles of n values, widened to hold zero; if not is_signed, plus and minus
+/// the largest magnitude. False if a value is NaN or infinite: bits are compared, and theirs are
+/// larger than any number's.
+[[nodiscard]] inline bool measure_tiles(float const* x, std::size_t n, std::size_t tile,
+                                        bool is_signed, extremes* out) noexcept {
+    return is_signed ? measure_all<true>(x, n, tile, out) : measure_all<false>(x, n, tile, out);
+}
+
+/// The reciprocals of the scales of a piece of a row, in two parts (see code_rule.hpp).
+struct reciprocals {
+    alignas(64) float inverse[encode_piece_tiles], rest[encode_piece_tiles];
 };
 
-[[nodiscard]] QTK_ALWAYS_INLINE tile_lanes lanes_of(tile_params p, code_rule const& rule) noexcept {
-    __m128 const scale = _mm_set_ss(p.scale), one = _mm_set_ss(1.0f);
-    __m128 const inverse = _mm_div_ss(one, scale);
-    __m128 const rest = _mm_mul_ss(_mm_fnmadd_ss(inverse, scale, one), inverse);
-    return {_mm512_broadcastss_ps(scale),
-            _mm512_broadcastss_ps(inverse),
-            _mm512_broadcastss_ps(rest),
-            _mm512_set1_ps(static_cast<float>(rule.lowest - p.zero)),
-            _mm512_set1_ps(static_cast<float>(rule.highest - p.zero)),
-            _mm512_set1_epi16(static_cast<short>(p.zero)),
+/// Fills them for n tiles; false if one of the scales has to be divided by.
+[[nodiscard]] inline bool invert_scales(tile_params const* p, std::size_t n,
+                                        reciprocals& r) noexcept {
+    __m512 const one = _mm512_set1_ps(1.0f);
+    __m512i const evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                            30);
+    __m512i const mantissa = _mm512_set1_epi32(0x7fffff);
+    for (std::size_t j = 0; j < n; j += 16) {
+        auto const wanted = static_cast<__mmask16>(n - j >= 16 ? 0xffffu : (1u << (n - j)) - 1u);
+        __m512i const low = _mm512_maskz_loadu_epi64(static_cast<__mmask8>(wanted & 0xffu), p + j);
+        __m512i const high =
+            _mm512_maskz_loadu_epi64(static_cast<__mmask8>(wanted >> 8), p + j + 8);
+        __m512 const scale = _mm512_mask_blend_ps(
+            wanted, one, _mm512_castsi512_ps(_mm512_permutex2var_epi32(low, evens, high)));
+        __m512i const bits = _mm512_castps_si512(scale);
+        // divides_by_product, lane by lane.
+        __m512i const exponent =
+            _mm512_sub_epi32(_mm512_srli_epi32(bits, 23), _mm512_set1_epi32(127 - 60));
+        unsigned const by_product =
+            _mm512_cmple_epu32_mask(exponent, _mm512_set1_epi32(120)) &
+            _mm512_cmpneq_epi32_mask(_mm512_and_si512(bits, mantissa), mantissa);
+        if (by_product != 0xffffu) return false;
+        __m512 const inverse = _mm512_div_ps(one, scale);
+        _mm512_store_ps(r.inverse + j, inverse);
+        _mm512_store_ps(r.rest + j,
+                        _mm512_mul_ps(_mm512_fnmadd_ps(inverse, scale, one), inverse));
+    }
+    return true;
+}
+
+/// What the lanes of one tile have in common. By value: through a pointer the stores of fields
+/// would make every one of them be loaded again.
+struct tile_lanes {
+    __m512 scale, inverse, rest, low, high;
+};
+
+template <bool ByProduct>
+[[nodiscard]] QTK_ALWAYS_INLINE tile_lanes lanes_of(code_rule const& rule, tile_params const& p,
+                                                    float const* inverse,
+                                                    float const* rest) noexcept {
+    tile_lanes t;
+    if constexpr (ByProduct) {
+        t.scale = t.low = t.high = _mm512_setzero_ps();
+        t.inverse = _mm512_set1_ps(*inverse);
+        t.rest = _mm512_set1_ps(*rest);
+    } else {
+        t.inverse = t.rest = _mm512_setzero_ps();
+        t.scale = _mm512_set1_ps(p.scale);
+        t.low = _mm512_set1_ps(static_cast<float>(rule.lowest - p.zero));
+        t.high = _mm512_set1_ps(static_cast<float>(rule.highest - p.zero));
+    }
+    return t;
+}
+
+/// How codes become bytes: the zero to add, in 16 bits, and the bounds, in 8.
+struct byte_lanes {
+    __m512i zero, lowest, highest;
+};
+
+[[nodiscard]] QTK_ALWAYS_INLINE byte_lanes bytes_for(code_rule const& rule, int zero) noexcept {
+    return {_mm512_set1_epi16(static_cast<short>(zero)),
             _mm512_set1_epi8(static_cast<char>(rule.lowest)),
             _mm512_set1_epi8(static_cast<char>(rule.highest))};
 }
@@ -185,7 +259,7 @@ template <code_kind Kind, rounding R, bool ByProduct>
 
 /// 64 codes to bytes, in order.
 [[nodiscard]] QTK_ALWAYS_INLINE __m512i bytes_of(__m512i a, __m512i b, __m512i c, __m512i d,
-                                                 tile_lanes const& t) noexcept {
+                                                 byte_lanes const& t) noexcept {
     __m512i const ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), t.zero);
     __m512i const cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), t.zero);
     __m512i const bytes = _mm512_max_epu8(
@@ -218,11 +292,13 @@ template <code_kind Kind, rounding R, bool ByProduct>
     return _mm512_mul_ps(_mm512_cvtepi32_ps(bits), _mm512_set1_ps(0x1p-24f));
 }
 
-/// The fields of the first `count` of 64 values; all of them if Whole.
-template <code_kind Kind, rounding R, bool ByProduct, bool Whole>
-QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, tile_lanes const& t, float const* x,
-                                    std::size_t count, dither_source dither,
-                                    std::uint8_t* fields) noexcept {
+/// The fields of the first `count` of 64 values; all of them if Whole. Shared: they belong to one tile, whose
+/// lanes are t; else vector k belongs to tile k >> shift of those at p.
+template <code_kind Kind, rounding R, bool ByProduct, bool Shared, bool Whole>
+QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, tile_lanes t, byte_lanes const& b,
+                                    tile_params const* p, float const* inverse, float const* rest,
+                                    int shift, float const* x, std::size_t count, bool is_packed,
+                                    dither_source dither, std::uint8_t* fields) noexcept {
     __mmask64 const wanted = Whole ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
     __m512i code[4];
     QTK_UNROLL
@@ -232,50 +308,100 @@ QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, tile_lanes const& t, 
                                      static_cast<__mmask16>(wanted >> (16 * k)), x + 16 * k);
         __m512 chance = _mm512_setzero_ps();
         if constexpr (R == rounding::stochastic) chance = dither_lanes(dither, 16 * k);
-        code[k] = code_lanes<Kind, R, ByProduct>(rule, t, v, chance);
+        if constexpr (Shared) {
+            code[k] = code_lanes<Kind, R, ByProduct>(rule, t, v, chance);
+        } else {
+            std::size_t const j = Whole || 16 * k < count ? k >> shift : 0;
+            t = lanes_of<ByProduct>(rule, p[j], inverse + j, rest + j);
+            code[k] = code_lanes<Kind, R, ByProduct>(rule, t, v, chance);
+            if constexpr (Kind == code_kind::integer)
+                code[k] = _mm512_add_epi32(code[k], _mm512_set1_epi32(p[j].zero));
+        }
     }
-    __m512i const bytes = bytes_of(code[0], code[1], code[2], code[3], t);
-    if constexpr (Whole)
+    __m512i bytes = bytes_of(code[0], code[1], code[2], code[3], b);
+    if constexpr (!Whole) bytes = _mm512_maskz_mov_epi8(wanted, bytes);
+    if (is_packed) {
+        __m256i const pairs =
+            _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(bytes, _mm512_set1_epi16(0x1001)));
+        if constexpr (Whole)
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(fields), pairs);
+        else
+            _mm256_mask_storeu_epi8(
+                fields, static_cast<__mmask32>((std::uint64_t{1} << ((count + 1) / 2)) - 1), pairs);
+    } else if constexpr (Whole) {
         _mm512_storeu_si512(fields, bytes);
-    else
+    } else {
         _mm512_mask_storeu_epi8(fields, wanted, bytes);
+    }
 }
 
-/// The fields of n values of one tile.
-template <code_kind Kind, rounding R, bool ByProduct>
-void encode_tile(code_rule const& rule, tile_params p, float const* x, std::size_t n,
-                 dither_source dither, std::uint8_t* fields) noexcept {
-    tile_lanes const t = lanes_of(p, rule);
+/// The fields of n values of one tile, or of tiles of 16 or 32 (shift 0 or 1).
+template <code_kind Kind, rounding R, bool ByProduct, bool Shared>
+QTK_ALWAYS_INLINE void encode_run(code_rule const& rule, tile_params const* p,
+                                  float const* inverse, float const* rest, int shift,
+                                  float const* x, std::size_t n, bool is_packed,
+                                  dither_source dither, std::uint8_t* fields) noexcept {
+    std::size_t const tiles = Shared ? 0 : std::size_t{4} >> shift;
+    tile_lanes const t = lanes_of<ByProduct>(rule, *p, inverse, rest);
+    byte_lanes const b = bytes_for(rule, Shared ? p->zero : 0);
     std::size_t i = 0;
-    for (; i + 64 <= n; i += 64) {
+    for (; i + 64 <= n; i += 64, p += tiles, inverse += tiles, rest += tiles) {
         QTK_UNROLL
         for (std::size_t k = 0; k < 64; k += 16)
             _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead + k), _MM_HINT_T0);
-        encode_block<Kind, R, ByProduct, true>(rule, t, x + i, 64, dither.from(i), fields + i);
+        encode_block<Kind, R, ByProduct, Shared, true>(rule, t, b, p, inverse, rest, shift, x + i,
+                                                       64, is_packed, dither.from(i),
+                                                       fields + (is_packed ? i / 2 : i));
     }
     if (i < n)
-        encode_block<Kind, R, ByProduct, false>(rule, t, x + i, n - i, dither.from(i), fields + i);
+        encode_block<Kind, R, ByProduct, Shared, false>(rule, t, b, p, inverse, rest, shift, x + i,
+                                                        n - i, is_packed, dither.from(i),
+                                                        fields + (is_packed ? i / 2 : i));
+}
+
+/// encode_tiles for at most encode_block_values values; p is the tile of the first one.
+template <code_kind Kind, rounding R, bool ByProduct>
+void encode_piece(code_rule const& rule, tile_params const* p, reciprocals const& r,
+                  float const* x, std::size_t n, std::size_t room, std::size_t tile,
+                  bool is_packed, dither_source dither, std::uint8_t* fields) noexcept {
+    float const *inverse = r.inverse, *rest = r.rest;
+    if (room == tile && tile == 16)
+        return encode_run<Kind, R, ByProduct, false>(rule, p, inverse, rest, 0, x, n, is_packed,
+                                                     dither, fields);
+    if (room == tile && tile == 32)
+        return encode_run<Kind, R, ByProduct, false>(rule, p, inverse, rest, 1, x, n, is_packed,
+                                                     dither, fields);
+    for (std::size_t i = 0; i < n; ++p, room = tile) {
+        std::size_t const width = n - i < room ? n - i : room;
+        encode_run<Kind, R, ByProduct, true>(rule, p, inverse, rest, 2, x + i, width, is_packed,
+                                             dither.from(i), fields + (is_packed ? i / 2 : i));
+        if constexpr (ByProduct) ++inverse, ++rest;
+        i += width;
+    }
 }
 
 /// The fields of n values of one row, of which the first has the column `left`; p are the row's
-/// tiles. `is_bounded`: no |x| is above 2^20 scales of its tile.
+/// tiles. `is_bounded`: no |x| is above 2^20 scales of its tile. `is_packed`: fields of 4 bits are
+/// stored as pairs; tiles and `left` are even then.
 template <code_kind Kind, rounding R>
 void encode_tiles(code_rule const& rule, tile_params const* p, float const* x, std::size_t n,
-                  std::size_t left, std::size_t tile, bool is_bounded, dither_source dither,
-                  std::uint8_t* fields) noexcept {
-    std::size_t j = left / tile, room = (j + 1) * tile - left;
-    for (std::size_t i = 0; i < n; ++j, room = tile) {
-        std::size_t const width = n - i < room ? n - i : room;
+                  std::size_t left, std::size_t tile, bool is_bounded, bool is_packed,
+                  dither_source dither, std::uint8_t* fields) noexcept {
+    reciprocals r;
+    for (std::size_t i = 0; i < n; i += encode_block_values) {
+        std::size_t const count = n - i < encode_block_values ? n - i : encode_block_values;
+        std::size_t const j = (left + i) / tile, room = (j + 1) * tile - (left + i);
+        std::size_t const tiles = (left + i + count - 1) / tile - j + 1;
         if constexpr ((Kind == code_kind::integer || Kind == code_kind::minifloat) &&
-                      R != rounding::stochastic) {
-            if (is_bounded && divides_by_product(p[j].scale))
-                encode_tile<Kind, R, true>(rule, p[j], x + i, width, dither, fields + i);
-            else
-                encode_tile<Kind, R, false>(rule, p[j], x + i, width, dither, fields + i);
-        } else {
-            encode_tile<Kind, R, false>(rule, p[j], x + i, width, dither.from(i), fields + i);
-        }
-        i += width;
+                      R != rounding::stochastic)
+            if (is_bounded && tiles <= encode_piece_tiles && invert_scales(p + j, tiles, r)) {
+                encode_piece<Kind, R, true>(rule, p + j, r, x + i, count, room, tile,
+                                            is_packed, dither.from(i),
+                                            fields + (is_packed ? i / 2 : i));
+                continue;
+            }
+        encode_piece<Kind, R, false>(rule, p + j, r, x + i, count, room, tile, is_packed,
+                                     dither.from(i), fields + (is_packed ? i / 2 : i));
     }
 }
 
