@@ -57,15 +57,32 @@ set(QTK_HEADERS
     qtk/io/sha256.hpp
     qtk/io/strict_json.hpp
     qtk/io/utf8.hpp
+    qtk/kernel/avx2/code_lanes.hpp
+    qtk/kernel/avx2/decode.hpp
+    qtk/kernel/avx2/encode.hpp
+    qtk/kernel/avx2/measure.hpp
+    qtk/kernel/avx2/pack.hpp
+    qtk/kernel/avx512/code_lanes.hpp
+    qtk/kernel/avx512/decode.hpp
+    qtk/kernel/avx512/encode.hpp
+    qtk/kernel/avx512/measure.hpp
+    qtk/kernel/avx512/pack.hpp
+    qtk/kernel/bit_windows.hpp
+    qtk/kernel/code_rule.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
     qtk/kernel/encode.hpp
+    qtk/kernel/encode_row.hpp
     qtk/kernel/gemm.hpp
     qtk/kernel/gemv.hpp
     qtk/kernel/isa.hpp
+    qtk/kernel/level_rule.hpp
+    qtk/kernel/measure.hpp
+    qtk/kernel/pack.hpp
     qtk/kernel/parallel.hpp
     qtk/kernel/simd.hpp
+    qtk/kernel/stream.hpp
     qtk/kernel/target.hpp
     qtk/method/rtn.hpp
     qtk/model/activation.hpp

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/avx2/decode.hpp>
+#include <qtk/kernel/avx512/decode.hpp>
 #include <qtk/kernel/decode.hpp>
 
 #include <doctest/doctest.h>
@@ -110,8 +112,8 @@ TEST_CASE("rows are their elements however scales are shared and stored") {
 
 TEST_CASE("long rows are decoded in pieces that meet, tiles across them or not") {
     for (qtk::format const& f : {qtk::i4, qtk::i3, qtk::i5, qtk::nf4, qtk::e3m2, qtk::e4m3})
-        for (qtk::granularity const& grain : {qtk::per_group(128), qtk::per_group(136),
-                                              qtk::per_group(9), qtk::per_channel})
+        for (qtk::granularity const& grain :
+             {qtk::per_group(128), qtk::per_group(136), qtk::per_group(9), qtk::per_channel})
             check_rows({.element = f, .grain = grain}, 2, 5003);
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/avx2/pack.hpp>
+#include <qtk/kernel/avx512/pack.hpp>
 #include <qtk/kernel/pack.hpp>
 
 #include <doctest/doctest.h>

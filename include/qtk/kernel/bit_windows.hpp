@@ -16,7 +16,7 @@
 namespace qtk {
 
 struct bit_window {
-    alignas(64) std::array<std::uint8_t, 64> place{};  ///< Byte shuffle within the 16 bytes,
+    alignas(64) std::array<std::uint8_t, 64> place{};   ///< Byte shuffle within the 16 bytes,
     alignas(64) std::array<std::uint16_t, 32> shift{};  ///< then the factors of the products.
     alignas(16) std::array<std::uint8_t, 16> gather{};  ///< Packing: the B low bytes of two qwords.
 };

@@ -59,11 +59,11 @@ enum class code_kind : std::uint8_t { integer, minifloat, nf4, fp4 };
 struct code_rule {
     int lowest = 0, highest = 255;  ///< Integers: the fields that an encoder may give.
 
-    int mantissa = 0;            ///< Minifloats: bits of the mantissa,
-    std::int32_t smallest = 0;   ///< the smallest exponent where a float has it, from bit 23,
-    std::int32_t top = 0;        ///< the field of the largest finite value,
-    std::int32_t sign = 0;       ///< the field's sign bit,
-    float largest = 0.0f;        ///< the largest finite value.
+    int mantissa = 0;           ///< Minifloats: bits of the mantissa,
+    std::int32_t smallest = 0;  ///< the smallest exponent where a float has it, from bit 23,
+    std::int32_t top = 0;       ///< the field of the largest finite value,
+    std::int32_t sign = 0;      ///< the field's sign bit,
+    float largest = 0.0f;       ///< the largest finite value.
 
     alignas(32) std::array<std::array<float, 8>, 4> search{};  ///< Codebooks: see above,
     alignas(64) std::array<float, 16> level{};                 ///< and the levels by rank.
@@ -90,8 +90,8 @@ constexpr void set_ranks(code_rule& rule, ranked_levels<N> const& ranks, roundin
         if (round == rounding::stochastic)
             above[i] = next_below(ranks.level[i + 1]);
         else
-            above[i] = round == rounding::nearest_even || middle < 0.0f ? middle
-                                                                        : next_below(middle);
+            above[i] =
+                round == rounding::nearest_even || middle < 0.0f ? middle : next_below(middle);
     }
     for (std::size_t k = 0; k < 4; ++k)
         for (std::size_t i = 0; i < (std::size_t{1} << k); ++i)

@@ -103,9 +103,8 @@ inline void load_tile_row(any_qmatrix const& q, std::size_t i, tile_params* out)
     if (type == scale_type::f32) {
         std::uint8_t const* at = q.scales().data() + 4 * first;
         for (std::size_t j = 0; j < across; ++j, at += 4) {
-            std::uint32_t const bits =
-                at[0] | std::uint32_t{at[1]} << 8 | std::uint32_t{at[2]} << 16 |
-                std::uint32_t{at[3]} << 24;
+            std::uint32_t const bits = at[0] | std::uint32_t{at[1]} << 8 |
+                                       std::uint32_t{at[2]} << 16 | std::uint32_t{at[3]} << 24;
             out[j].scale = std::bit_cast<float>(bits) * q.tensor_scale();
         }
     } else {

@@ -9,6 +9,7 @@
 #include <qtk/core/abi.hpp>
 #include <qtk/kernel/decode.hpp>
 #include <qtk/kernel/encode.hpp>
+#include <qtk/kernel/measure.hpp>
 #include <qtk/kernel/pack.hpp>
 
 #include <algorithm>
@@ -27,8 +28,7 @@ namespace detail {
 [[nodiscard]] inline std::size_t row_block(std::size_t tile, std::size_t cols) noexcept {
     if (tile >= cols) return cols;
     std::size_t const unit = std::lcm(tile, std::size_t{8});
-    std::size_t const block =
-        unit < encode_block_values ? encode_block_values / unit * unit : unit;
+    std::size_t const block = unit < encode_block_values ? encode_block_values / unit * unit : unit;
     return std::min(block, cols);
 }
 
@@ -48,11 +48,11 @@ void encode_row(instruction_set set, Q const& q, tile_params const* p, std::span
     alignas(64) std::uint8_t fields[encode_block_values];
     for (std::size_t i = 0; i < x.size(); i += encode_block_values) {
         std::size_t const n = std::min(x.size() - i, encode_block_values);
-        encode_tiles(set, q, p, x.subspan(i, n), left + i, tile, is_bounded, false,
-                     dither.from(i), fields);
-        qtk::pack_fields(set, {fields, n}, Q::element.bits,
-                         {codes + packed_bytes(i, Q::element.bits),
-                          packed_bytes(n, Q::element.bits)});
+        encode_tiles(set, q, p, x.subspan(i, n), left + i, tile, is_bounded, false, dither.from(i),
+                     fields);
+        qtk::pack_fields(
+            set, {fields, n}, Q::element.bits,
+            {codes + packed_bytes(i, Q::element.bits), packed_bytes(n, Q::element.bits)});
     }
 }
 
@@ -102,8 +102,7 @@ template <quantizer Q>
         if (!fit_extremes(set, q, some, tile, p + left / tile)) return false;
         for (std::size_t i = left; i < left + some.size(); i += encode_block_values) {
             std::size_t const n = std::min(left + some.size() - i, encode_block_values);
-            encode_tiles(set, q, p, x.subspan(i, n), i, tile, true, false, dither.from(i),
-                         fields);
+            encode_tiles(set, q, p, x.subspan(i, n), i, tile, true, false, dither.from(i), fields);
             decode_tiles(set, rule, p, {fields, n}, i, tile, is_large ? values : out + i);
             if (is_large) stream_floats(out + i, values, n);
         }

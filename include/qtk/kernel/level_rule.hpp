@@ -38,15 +38,15 @@ struct level_rule {
     format element;
     int bits = 8;
     level_kind kind = level_kind::table;
-    bool has_zero = false;                     ///< Only integers have one.
+    bool has_zero = false;                      ///< Only integers have one.
     alignas(64) std::array<float, 16> table{};  ///< Up to four bits: the levels, repeated.
-    std::array<float, 256> level;              ///< levels_of(element)
+    std::array<float, 256> level;               ///< levels_of(element)
 
-    int mantissa = 0;             ///< Minifloats of more bits: bits of the mantissa,
-    std::int32_t sign = 0;        ///< the field's sign bit,
-    std::int32_t top = 0;         ///< the field of the largest finite value,
-    std::int32_t rebias = 0;      ///< what is added to an exponent at bit 23,
-    float unit = 1.0f;            ///< the smallest positive value.
+    int mantissa = 0;         ///< Minifloats of more bits: bits of the mantissa,
+    std::int32_t sign = 0;    ///< the field's sign bit,
+    std::int32_t top = 0;     ///< the field of the largest finite value,
+    std::int32_t rebias = 0;  ///< what is added to an exponent at bit 23,
+    float unit = 1.0f;        ///< the smallest positive value.
 };
 
 }  // namespace qtk

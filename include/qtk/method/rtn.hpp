@@ -66,8 +66,7 @@ class rtn_pass {
 
   private:
     /// Does the interval come from the smallest and the largest value? The kernels find those.
-    static constexpr bool takes_extremes =
-        std::same_as<E, minmax_range> && is_tile_quantizer<Q>;
+    static constexpr bool takes_extremes = std::same_as<E, minmax_range> && is_tile_quantizer<Q>;
 
     std::size_t work() const noexcept { return w_.rows * w_.cols; }
     scale_type type() const noexcept { return result_.scheme().scale; }
@@ -132,8 +131,7 @@ class rtn_pass {
     void choose_tensor_scale() {
         if (!is_two_level()) return;
         float largest = 0.0f;
-        for (interval const& range : intervals_)
-            largest = std::max(largest, Q::ideal_scale(range));
+        for (interval const& range : intervals_) largest = std::max(largest, Q::ideal_scale(range));
         tensor_scale_ = two_level_tensor_scale(largest);
     }
 
@@ -312,9 +310,8 @@ template <quantizer Q>
         std::vector<tile_params> params(grid.across);
         for (std::size_t r = at * strip; r < std::min(w.rows, (at + 1) * strip); ++r)
             if (is_sound.load(std::memory_order_relaxed) &&
-                !fake_quantize_row(set, q, rule, w.row(r), grid.cols,
-                                   {options.seed, r * w.cols}, is_large, params.data(),
-                                   out.row(r).data()))
+                !fake_quantize_row(set, q, rule, w.row(r), grid.cols, {options.seed, r * w.cols},
+                                   is_large, params.data(), out.row(r).data()))
                 is_sound.store(false, std::memory_order_relaxed);
         if (is_large) stream_fence();
     });

@@ -25,8 +25,8 @@ struct level_lanes {
 };
 
 /// Infinity and NaN among eight minifloats are looked up.
-[[nodiscard]] __attribute__((noinline, cold)) inline __m256 special_levels(
-    level_rule const& rule, __m256i field) noexcept {
+[[nodiscard]] __attribute__((noinline, cold)) inline __m256 special_levels(level_rule const& rule,
+                                                                           __m256i field) noexcept {
     alignas(32) std::int32_t at[8];
     alignas(32) float level[8];
     _mm256_store_si256(reinterpret_cast<__m256i*>(at), field);
@@ -44,8 +44,8 @@ struct level_lanes {
     __m256i const is_normal =
         _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32((1 << rule.mantissa) - 1));
     __m256 const small = _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(rule.unit));
-    __m256 const level = _mm256_blendv_ps(small, _mm256_castsi256_ps(normal),
-                                          _mm256_castsi256_ps(is_normal));
+    __m256 const level =
+        _mm256_blendv_ps(small, _mm256_castsi256_ps(normal), _mm256_castsi256_ps(is_normal));
     if (_mm256_movemask_epi8(_mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(rule.top))) != 0)
         return special_levels(rule, field);
     __m256i const sign = _mm256_sll_epi32(_mm256_and_si256(field, _mm256_set1_epi32(rule.sign)),
@@ -81,8 +81,8 @@ struct window_tables {
 template <level_kind Kind, bool Bytes>
 QTK_ALWAYS_INLINE void decode_16(level_rule const& rule, level_lanes const& t,
                                  window_tables const& w, __m128i window, float* out) noexcept {
-    __m256i const a = Bytes ? _mm256_cvtepu8_epi32(window)
-                            : window_lanes(window, w.place[0], w.shift[0]);
+    __m256i const a =
+        Bytes ? _mm256_cvtepu8_epi32(window) : window_lanes(window, w.place[0], w.shift[0]);
     __m256i const b = Bytes ? _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(window, window))
                             : window_lanes(window, w.place[1], w.shift[1]);
     _mm256_storeu_ps(out, value_lanes<Kind, Bytes>(rule, t, a));
@@ -103,8 +103,7 @@ void decode_tiles(level_rule const& rule, tile_params const* p, std::uint8_t con
     for (std::size_t i = 0; i < n; ++j, room = tile) {
         std::size_t const width = n - i < room ? n - i : room;
         float* const to = out + i;
-        std::uint8_t const* at =
-            from + (Bytes ? i : i / 8 * static_cast<std::size_t>(rule.bits));
+        std::uint8_t const* at = from + (Bytes ? i : i / 8 * static_cast<std::size_t>(rule.bits));
         level_lanes t{low, high, _mm256_set1_ps(p[j].scale),
                       _mm256_set1_ps(static_cast<float>(rule.has_zero ? p[j].zero : 0))};
         if constexpr (Kind == level_kind::table) {

@@ -25,8 +25,8 @@ struct level_lanes {
 };
 
 /// Infinity and NaN among sixteen minifloats are looked up.
-[[nodiscard]] __attribute__((noinline, cold)) inline __m512 special_levels(
-    level_rule const& rule, __m512i field) noexcept {
+[[nodiscard]] __attribute__((noinline, cold)) inline __m512 special_levels(level_rule const& rule,
+                                                                           __m512i field) noexcept {
     alignas(64) std::int32_t at[16];
     alignas(64) float level[16];
     _mm512_store_si512(at, field);
@@ -89,8 +89,7 @@ void decode_tiles(level_rule const& rule, tile_params const* p, std::uint8_t con
     for (std::size_t i = 0; i < n; ++j, room = tile) {
         std::size_t const width = n - i < room ? n - i : room;
         float* const to = out + i;
-        std::uint8_t const* at =
-            from + (Bytes ? i : i / 8 * static_cast<std::size_t>(rule.bits));
+        std::uint8_t const* at = from + (Bytes ? i : i / 8 * static_cast<std::size_t>(rule.bits));
         level_lanes t{table, _mm512_set1_ps(p[j].scale),
                       _mm512_set1_ps(static_cast<float>(rule.has_zero ? p[j].zero : 0))};
         if constexpr (Kind == level_kind::table)

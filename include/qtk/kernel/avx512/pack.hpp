@@ -53,8 +53,7 @@ inline std::size_t pack_blocks(std::uint8_t const* fields, std::size_t n, int bi
     // 1 and 2^bits side by side; the factor is the unsigned operand, where 128 has a byte.
     __m512i const pairs = _mm512_set1_epi16(static_cast<short>(1 | 1 << (bits + 8)));
     __m512i const fours = _mm512_set1_epi32(1 | 1 << (2 * bits + 16));
-    __m512i const gather =
-        _mm512_broadcast_i32x4(load_16(window_of(bits).gather.data()));
+    __m512i const gather = _mm512_broadcast_i32x4(load_16(window_of(bits).gather.data()));
     __m128i const shift = _mm_cvtsi32_si128(32 - 4 * bits);
     for (std::size_t i = 0; i < whole; i += 64, bytes += 8 * b) {
         __m512i const words = _mm512_maddubs_epi16(pairs, _mm512_loadu_si512(fields + i));
@@ -92,8 +91,8 @@ inline std::size_t unpack_blocks(std::uint8_t const* bytes, std::uint8_t const* 
     if (bits == 4) {
         __m512i const low = _mm512_set1_epi8(15);
         for (; i + 64 <= n; i += 64, bytes += 32) {
-            __m512i const pairs = _mm512_cvtepu8_epi16(
-                _mm256_loadu_si256(reinterpret_cast<__m256i const*>(bytes)));
+            __m512i const pairs =
+                _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(bytes)));
             _mm512_storeu_si512(
                 fields + i,
                 _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi16(pairs, 4)), low));
