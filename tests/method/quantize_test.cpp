@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
+#include <limits>
+
 namespace {
 
 constexpr qtk::scheme w4{.element = qtk::i4, .grain = qtk::per_group(32)};
@@ -49,6 +52,37 @@ TEST_CASE("dequantize gives back the shape and fake_quantize the same values") {
     CHECK(back.rows() == 4);
     CHECK(back.cols() == 40);
     CHECK(back == qtk::fake_quantize<w4>(view));
+}
+
+TEST_CASE("fake_quantize leaves the bits that dequantize gives back, for every scheme") {
+    auto w = qtk::gaussian_vector(40 * 300, 8);
+    qtk::matrix_view<float const> const view(w.data(), 40, 290, 300);
+    auto const check = [&]<qtk::scheme S>(qtk::quantize_options const& options = {}) {
+        std::string const name = qtk::to_string(S);
+        CAPTURE(name);
+        qtk::matrix const back = qtk::dequantize(qtk::quantize<S>(view, {}, options));
+        qtk::matrix const fake = qtk::fake_quantize<S>(view, qtk::minmax_range{}, options);
+        REQUIRE(fake.shape() == back.shape());
+        CHECK(std::memcmp(fake.data(), back.data(), 40 * 290 * sizeof(float)) == 0);
+    };
+    using qtk::origin;
+    using qtk::scheme;
+    check.template operator()<w4>();
+    check.template operator()<scheme{
+        .element = qtk::u4, .grain = qtk::per_group(7), .zero = origin::floating}>();
+    check.template operator()<scheme{.element = qtk::i8}>();
+    check.template operator()<scheme{.element = qtk::i6, .grain = qtk::per_block(2, 9)}>();
+    check.template operator()<scheme{.element = qtk::e5m2, .grain = qtk::per_channel}>();
+    check.template operator()<scheme{.element = qtk::fp4, .grain = qtk::per_group(16)}>();
+    check.template operator()<qtk::mxfp4>();
+    check.template operator()<qtk::nvfp4>();
+    check.template operator()<scheme{
+        .element = qtk::i3, .grain = qtk::per_channel, .round = qtk::rounding::stochastic}>(
+        {.seed = 4});
+    w[5 * 300 + 3] = std::numeric_limits<float>::infinity();
+    check.template operator()<w4>({.on_nonfinite = qtk::nonfinite::saturate});
+    check.template operator()<w4>({.on_nonfinite = qtk::nonfinite::propagate});
+    CHECK_THROWS_AS((void)qtk::fake_quantize<w4>(view), qtk::nonfinite_error);
 }
 
 TEST_CASE("quantizing decoded values changes nothing") {
