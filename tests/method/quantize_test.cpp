@@ -6,6 +6,11 @@
 
 #include <cstring>
 #include <limits>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 namespace {
 
@@ -68,8 +73,8 @@ TEST_CASE("fake_quantize leaves the bits that dequantize gives back, for every s
     using qtk::origin;
     using qtk::scheme;
     check.template operator()<w4>();
-    check.template operator()<scheme{
-        .element = qtk::u4, .grain = qtk::per_group(7), .zero = origin::floating}>();
+    check.template
+    operator()<scheme{.element = qtk::u4, .grain = qtk::per_group(7), .zero = origin::floating}>();
     check.template operator()<scheme{.element = qtk::i8}>();
     check.template operator()<scheme{.element = qtk::i6, .grain = qtk::per_block(2, 9)}>();
     check.template operator()<scheme{.element = qtk::e5m2, .grain = qtk::per_channel}>();
@@ -84,6 +89,31 @@ TEST_CASE("fake_quantize leaves the bits that dequantize gives back, for every s
     check.template operator()<w4>({.on_nonfinite = qtk::nonfinite::propagate});
     CHECK_THROWS_AS((void)qtk::fake_quantize<w4>(view), qtk::nonfinite_error);
 }
+
+#if defined(_OPENMP)
+TEST_CASE("1, 2 and 5 threads give the same bytes") {
+    auto w = qtk::gaussian_vector(301 * 1000, 9);
+    qtk::matrix_view<float const> const view(std::span<float const>(w), 301, 1000);
+    auto const check = [&]<qtk::scheme S>() {
+        int const before = omp_get_max_threads();
+        omp_set_num_threads(1);
+        auto const q = qtk::quantize<S>(view);
+        qtk::matrix const back = qtk::dequantize(q);
+        for (int const threads : {2, 5}) {
+            omp_set_num_threads(threads);
+            CHECK(qtk::quantize<S>(view) == q);
+            CHECK(qtk::dequantize(q) == back);
+            CHECK(qtk::fake_quantize<S>(view) == back);
+        }
+        omp_set_num_threads(before);
+    };
+    check.template operator()<w4>();
+    check.template operator()<qtk::nvfp4>();
+    check.template operator()<qtk::scheme{.element = qtk::i3, .grain = qtk::per_block(4, 100)}>();
+    check.template operator()<qtk::scheme{
+        .element = qtk::i4, .grain = qtk::per_channel, .round = qtk::rounding::stochastic}>();
+}
+#endif
 
 TEST_CASE("quantizing decoded values changes nothing") {
     auto const w = qtk::gaussian_vector(8 * 64, 3);

@@ -194,7 +194,8 @@ TEST_CASE("a fused pass gives the bytes of measuring, fitting and encoding one a
     using qtk::origin;
     check.template operator()<w4>();
     check.template operator()<a4>();
-    check.template operator()<scheme{.element = qtk::i8, .grain = qtk::per_channel, .scale = f16}>();
+    check
+        .template operator()<scheme{.element = qtk::i8, .grain = qtk::per_channel, .scale = f16}>();
     check.template operator()<scheme{
         .element = qtk::u3, .grain = qtk::per_group(5), .zero = origin::floating, .scale = bf16}>();
     check.template operator()<scheme{.element = qtk::i4, .grain = qtk::per_block(3, 100)}>();
