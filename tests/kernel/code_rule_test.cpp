@@ -59,9 +59,9 @@ TEST_CASE("rules hold what formats say") {
     CHECK(u8.lowest == 0);
     CHECK(u8.highest == 255);
     constexpr auto e4m3 = qtk::rule_of<qtk::tile_quantizer<qtk::e4m3, origin::fixed>>();
-    CHECK(e4m3.largest == 448.0f);
-    CHECK(e4m3.sign == 0x80);
-    CHECK(e4m3.top == 0x7e);
+    CHECK(e4m3.minifloat.largest == 448.0f);
+    CHECK(e4m3.minifloat.sign == 0x80);
+    CHECK(e4m3.minifloat.top == 0x7e);
 }
 
 TEST_CASE("extreme and awkward scales are divided by") {

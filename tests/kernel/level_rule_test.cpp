@@ -18,8 +18,8 @@ TEST_CASE("formats of up to four bits have a table that repeats, the others arit
 TEST_CASE("the unit of a minifloat is its smallest positive value") {
     for (qtk::format const& f : {qtk::e3m2, qtk::e4m3, qtk::e5m2}) {
         qtk::level_rule const rule(f);
-        CHECK(rule.unit == rule.level[1]);
-        CHECK(rule.level[static_cast<std::size_t>(rule.top)] == qtk::minifloat_max(f));
-        CHECK(rule.level[static_cast<std::size_t>(rule.sign | 1)] == -rule.unit);
+        CHECK(rule.numbers.unit == rule.level[1]);
+        CHECK(rule.level[static_cast<std::size_t>(rule.numbers.top)] == qtk::minifloat_max(f));
+        CHECK(rule.level[static_cast<std::size_t>(rule.numbers.sign | 1)] == -rule.numbers.unit);
     }
 }

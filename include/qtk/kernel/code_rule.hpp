@@ -56,14 +56,19 @@ enum class code_kind : std::uint8_t { integer, minifloat, nf4, fp4 };
     return f.table == codebook::nf4 ? code_kind::nf4 : code_kind::fp4;
 }
 
-struct code_rule {
-    int lowest = 0, highest = 255;  ///< Integers: the fields that an encoder may give.
-
-    int mantissa = 0;           ///< Minifloats: bits of the mantissa,
+/// Kernels copy it: what they store might otherwise change it, for all that a compiler knows.
+struct minifloat_rule {
+    int mantissa = 0;           ///< Bits of the mantissa,
     std::int32_t smallest = 0;  ///< the smallest exponent where a float has it, from bit 23,
     std::int32_t top = 0;       ///< the field of the largest finite value,
     std::int32_t sign = 0;      ///< the field's sign bit,
     float largest = 0.0f;       ///< the largest finite value.
+};
+
+struct code_rule {
+    int lowest = 0, highest = 255;  ///< Integers: the fields that an encoder may give.
+
+    minifloat_rule minifloat;
 
     alignas(32) std::array<std::array<float, 8>, 4> search{};  ///< Codebooks: see above,
     alignas(64) std::array<float, 16> level{};                 ///< and the levels by rank.
@@ -111,11 +116,11 @@ template <typename Q>
             rule.highest = static_cast<int>(Q::highest);
             break;
         case code_kind::minifloat:
-            rule.mantissa = f.mantissa();
-            rule.smallest = (1 - minifloat_bias(f) + 127) << 23;
-            rule.top = minifloat_top(f);
-            rule.sign = 1 << (f.bits - 1);
-            rule.largest = minifloat_max(f);
+            rule.minifloat.mantissa = f.mantissa();
+            rule.minifloat.smallest = (1 - minifloat_bias(f) + 127) << 23;
+            rule.minifloat.top = minifloat_top(f);
+            rule.minifloat.sign = 1 << (f.bits - 1);
+            rule.minifloat.largest = minifloat_max(f);
             break;
         case code_kind::nf4:
             detail::set_ranks(rule, detail::nf4_ranks, Q::round);

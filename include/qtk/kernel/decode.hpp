@@ -161,7 +161,7 @@ class row_decoder {
     }
 
     void decode_piece(std::size_t r, std::size_t left, float* out) {
-        int const bits = rule_.bits;
+        int const bits = rule_.numbers.bits;
         std::size_t const n = std::min(piece, q_->cols() - left), tile = q_->grid().cols;
         std::uint8_t const* const from = q_->row_codes(r).data() + packed_bytes(left, bits);
         // The next row's bytes may be read as well: nothing depends on them.

@@ -84,7 +84,7 @@ template <rounding R>
 
 /// The fields of x / scale; `sign_of` has the sign of x (a quotient by product loses that of zero).
 template <rounding R>
-[[nodiscard]] QTK_ALWAYS_INLINE __m256i minifloat_lanes(code_rule const& rule, __m256 v,
+[[nodiscard]] QTK_ALWAYS_INLINE __m256i minifloat_lanes(minifloat_rule const& rule, __m256 v,
                                                         __m256 sign_of, __m256 dither) noexcept {
     __m256i const smallest = _mm256_set1_epi32(rule.smallest);
     __m128i const shift = _mm_cvtsi32_si128(23 - rule.mantissa);
@@ -140,15 +140,16 @@ template <rounding R>
 
 /// Eight codes; those of integers before the zero is added.
 template <code_kind Kind, rounding R, bool ByProduct>
-[[nodiscard]] QTK_ALWAYS_INLINE __m256i code_lanes(code_rule const& rule, tile_lanes const& t,
-                                                   __m256 x, __m256 dither) noexcept {
+[[nodiscard]] QTK_ALWAYS_INLINE __m256i code_lanes(code_rule const& rule, minifloat_rule const& m,
+                                                   tile_lanes const& t, __m256 x,
+                                                   __m256 dither) noexcept {
     __m256 const v = ByProduct ? _mm256_fmadd_ps(x, t.inverse, _mm256_mul_ps(x, t.rest))
                                : _mm256_div_ps(x, t.scale);
     if constexpr (Kind == code_kind::integer) {
         if constexpr (ByProduct) return round_lanes<R>(v, dither);
         return round_lanes<R>(_mm256_min_ps(_mm256_max_ps(v, t.low), t.high), dither);
     } else if constexpr (Kind == code_kind::minifloat) {
-        return minifloat_lanes<R>(rule, v, ByProduct ? x : v, dither);
+        return minifloat_lanes<R>(m, v, ByProduct ? x : v, dither);
     } else if constexpr (Kind == code_kind::nf4) {
         return rank_lanes<R>(rule, v, dither);
     } else {

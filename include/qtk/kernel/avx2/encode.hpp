@@ -66,10 +66,10 @@ struct reciprocals {
 /// The fields of 32 values. Shared: they belong to one tile, whose
 /// lanes are t; else vector k belongs to tile k >> shift of those at p.
 template <code_kind Kind, rounding R, bool ByProduct, bool Shared>
-QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, tile_lanes t, byte_lanes const& b,
-                                    tile_params const* p, float const* inverse, float const* rest,
-                                    int shift, float const* x, bool is_packed, dither_source dither,
-                                    std::uint8_t* fields) noexcept {
+QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, minifloat_rule const& m, tile_lanes t,
+                                    byte_lanes const& b, tile_params const* p, float const* inverse,
+                                    float const* rest, int shift, float const* x, bool is_packed,
+                                    dither_source dither, std::uint8_t* fields) noexcept {
     __m256i code[4];
     QTK_UNROLL
     for (std::size_t k = 0; k < 4; ++k) {
@@ -77,11 +77,11 @@ QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, tile_lanes t, byte_la
         __m256 chance = _mm256_setzero_ps();
         if constexpr (R == rounding::stochastic) chance = dither_lanes(dither, 8 * k);
         if constexpr (Shared) {
-            code[k] = code_lanes<Kind, R, ByProduct>(rule, t, v, chance);
+            code[k] = code_lanes<Kind, R, ByProduct>(rule, m, t, v, chance);
         } else {
             std::size_t const j = k >> shift;
             t = lanes_of<ByProduct>(rule, p[j], inverse + j, rest + j);
-            code[k] = code_lanes<Kind, R, ByProduct>(rule, t, v, chance);
+            code[k] = code_lanes<Kind, R, ByProduct>(rule, m, t, v, chance);
             if constexpr (Kind == code_kind::integer)
                 code[k] = _mm256_add_epi32(code[k], _mm256_set1_epi32(p[j].zero));
         }
@@ -99,13 +99,14 @@ void encode_run(code_rule const& rule, tile_params const* p, float const* invers
                 float const* rest, int shift, float const* x, std::size_t n, bool is_packed,
                 dither_source dither, std::uint8_t* fields) noexcept {
     std::size_t const tiles = Shared ? 0 : std::size_t{4} >> shift;
+    minifloat_rule const m = rule.minifloat;
     tile_lanes const t = lanes_of<ByProduct>(rule, *p, inverse, rest);
     byte_lanes const b = bytes_for(rule, Shared ? p->zero : 0);
     std::size_t i = 0;
     for (; i + 32 <= n; i += 32, p += tiles, inverse += tiles, rest += tiles) {
         _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead), _MM_HINT_T0);
         _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead + 16), _MM_HINT_T0);
-        encode_block<Kind, R, ByProduct, Shared>(rule, t, b, p, inverse, rest, shift, x + i,
+        encode_block<Kind, R, ByProduct, Shared>(rule, m, t, b, p, inverse, rest, shift, x + i,
                                                  is_packed, dither.from(i),
                                                  fields + (is_packed ? i / 2 : i));
     }
@@ -114,7 +115,7 @@ void encode_run(code_rule const& rule, tile_params const* p, float const* invers
     std::uint8_t codes[32];
     std::memcpy(some, x + i, (n - i) * sizeof(float));
     tile_params const own[2] = {*p, !Shared && n - i > 16 ? p[1] : *p};
-    encode_block<Kind, R, ByProduct, Shared>(rule, t, b, own, inverse, rest, shift, some, false,
+    encode_block<Kind, R, ByProduct, Shared>(rule, m, t, b, own, inverse, rest, shift, some, false,
                                              dither.from(i), codes);
     if (is_packed) {
         std::memset(codes + (n - i), 0, 32 - (n - i));

@@ -75,7 +75,7 @@ template <rounding R>
 
 /// The fields of x / scale; `sign_of` has the sign of x (a quotient by product loses that of zero).
 template <rounding R>
-[[nodiscard]] QTK_ALWAYS_INLINE __m512i minifloat_lanes(code_rule const& rule, __m512 v,
+[[nodiscard]] QTK_ALWAYS_INLINE __m512i minifloat_lanes(minifloat_rule const& rule, __m512 v,
                                                         __m512 sign_of, __m512 dither) noexcept {
     __m512i const exponents = _mm512_set1_epi32(0x7f800000);
     __m512i const smallest = _mm512_set1_epi32(rule.smallest);
@@ -127,15 +127,16 @@ template <rounding R>
 
 /// Sixteen codes; those of integers before the zero is added.
 template <code_kind Kind, rounding R, bool ByProduct>
-[[nodiscard]] QTK_ALWAYS_INLINE __m512i code_lanes(code_rule const& rule, tile_lanes const& t,
-                                                   __m512 x, __m512 dither) noexcept {
+[[nodiscard]] QTK_ALWAYS_INLINE __m512i code_lanes(code_rule const& rule, minifloat_rule const& m,
+                                                   tile_lanes const& t, __m512 x,
+                                                   __m512 dither) noexcept {
     __m512 const v = ByProduct ? _mm512_fmadd_ps(x, t.inverse, _mm512_mul_ps(x, t.rest))
                                : _mm512_div_ps(x, t.scale);
     if constexpr (Kind == code_kind::integer) {
         if constexpr (ByProduct) return round_lanes<R>(v, dither);
         return round_lanes<R>(_mm512_min_ps(_mm512_max_ps(v, t.low), t.high), dither);
     } else if constexpr (Kind == code_kind::minifloat) {
-        return minifloat_lanes<R>(rule, v, ByProduct ? x : v, dither);
+        return minifloat_lanes<R>(m, v, ByProduct ? x : v, dither);
     } else if constexpr (Kind == code_kind::nf4) {
         return rank_lanes<R>(rule, v, dither);
     } else {

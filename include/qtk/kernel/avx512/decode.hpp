@@ -36,36 +36,35 @@ struct level_lanes {
 
 /// The levels of sixteen minifloats, exact.
 [[nodiscard]] QTK_ALWAYS_INLINE __m512 minifloat_levels(level_rule const& rule,
+                                                        level_numbers const& m,
                                                         __m512i field) noexcept {
-    __m512i const magnitude = _mm512_and_si512(field, _mm512_set1_epi32(rule.sign - 1));
+    __m512i const magnitude = _mm512_and_si512(field, _mm512_set1_epi32(m.sign - 1));
     __m512i const normal =
-        _mm512_add_epi32(_mm512_sll_epi32(magnitude, _mm_cvtsi32_si128(23 - rule.mantissa)),
-                         _mm512_set1_epi32(rule.rebias));
+        _mm512_add_epi32(_mm512_sll_epi32(magnitude, _mm_cvtsi32_si128(23 - m.mantissa)),
+                         _mm512_set1_epi32(m.rebias));
     __mmask16 const is_small =
-        _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(1 << rule.mantissa));
-    __m512 const level =
-        _mm512_mask_mul_ps(_mm512_castsi512_ps(normal), is_small, _mm512_cvtepi32_ps(magnitude),
-                           _mm512_set1_ps(rule.unit));
-    if (_mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(rule.top)) != 0)
+        _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(1 << m.mantissa));
+    __m512 const level = _mm512_mask_mul_ps(_mm512_castsi512_ps(normal), is_small,
+                                            _mm512_cvtepi32_ps(magnitude), _mm512_set1_ps(m.unit));
+    if (_mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(m.top)) != 0)
         return special_levels(rule, field);
-    __m512i const sign = _mm512_sll_epi32(_mm512_and_si512(field, _mm512_set1_epi32(rule.sign)),
-                                          _mm_cvtsi32_si128(32 - rule.bits));
+    __m512i const sign = _mm512_sll_epi32(_mm512_and_si512(field, _mm512_set1_epi32(m.sign)),
+                                          _mm_cvtsi32_si128(32 - m.bits));
     return _mm512_or_ps(level, _mm512_castsi512_ps(sign));
 }
 
 /// The values of sixteen fields in lanes of 32 bits. If not Clean, there are other bits above.
 template <level_kind Kind, bool Clean>
-[[nodiscard]] QTK_ALWAYS_INLINE __m512 value_lanes(level_rule const& rule, level_lanes const& t,
-                                                   __m512i field) noexcept {
+[[nodiscard]] QTK_ALWAYS_INLINE __m512 value_lanes(level_rule const& rule, level_numbers const& m,
+                                                   level_lanes const& t, __m512i field) noexcept {
     if constexpr (Kind == level_kind::table) {
         return _mm512_permutexvar_ps(field, t.table);  // looks at four bits, and repeats itself
     } else {
-        if constexpr (!Clean)
-            field = _mm512_and_si512(field, _mm512_set1_epi32((1 << rule.bits) - 1));
+        if constexpr (!Clean) field = _mm512_and_si512(field, _mm512_set1_epi32((1 << m.bits) - 1));
         if constexpr (Kind == level_kind::integer)
             return _mm512_mul_ps(_mm512_sub_ps(_mm512_cvtepi32_ps(field), t.zero), t.scale);
         else
-            return _mm512_mul_ps(minifloat_levels(rule, field), t.scale);
+            return _mm512_mul_ps(minifloat_levels(rule, m, field), t.scale);
     }
 }
 
@@ -80,8 +79,9 @@ template <level_kind Kind, bool Bytes>
 void decode_tiles(level_rule const& rule, tile_params const* p, std::uint8_t const* from,
                   std::uint8_t const* end, std::size_t n, std::size_t left, std::size_t tile,
                   float* out) noexcept {
-    std::size_t const step = Bytes ? 16 : 2 * static_cast<std::size_t>(rule.bits);
-    bit_window const& w = window_of(rule.bits);
+    level_numbers const m = rule.numbers;
+    std::size_t const step = Bytes ? 16 : 2 * static_cast<std::size_t>(m.bits);
+    bit_window const& w = window_of(m.bits);
     __m512i const place = _mm512_load_si512(w.place.data());
     __m512i const shift = _mm512_load_si512(w.shift.data());
     __m512 const table = _mm512_loadu_ps(rule.table.data());
@@ -89,7 +89,7 @@ void decode_tiles(level_rule const& rule, tile_params const* p, std::uint8_t con
     for (std::size_t i = 0; i < n; ++j, room = tile) {
         std::size_t const width = n - i < room ? n - i : room;
         float* const to = out + i;
-        std::uint8_t const* at = from + (Bytes ? i : i / 8 * static_cast<std::size_t>(rule.bits));
+        std::uint8_t const* at = from + (Bytes ? i : i / 8 * static_cast<std::size_t>(m.bits));
         level_lanes t{table, _mm512_set1_ps(p[j].scale),
                       _mm512_set1_ps(static_cast<float>(rule.has_zero ? p[j].zero : 0))};
         if constexpr (Kind == level_kind::table)
@@ -98,8 +98,8 @@ void decode_tiles(level_rule const& rule, tile_params const* p, std::uint8_t con
         for (; k + 32 <= width && end - at >= 32; k += 32, at += 2 * step) {
             __m512i const a = field_lanes<Bytes>(load_16(at), place, shift);
             __m512i const b = field_lanes<Bytes>(load_16(at + step), place, shift);
-            _mm512_storeu_ps(to + k, value_lanes<Kind, Bytes>(rule, t, a));
-            _mm512_storeu_ps(to + k + 16, value_lanes<Kind, Bytes>(rule, t, b));
+            _mm512_storeu_ps(to + k, value_lanes<Kind, Bytes>(rule, m, t, a));
+            _mm512_storeu_ps(to + k + 16, value_lanes<Kind, Bytes>(rule, m, t, b));
         }
         for (; k < width; k += 16, at += step) {
             std::size_t const count = width - k < 16 ? width - k : 16;
@@ -108,7 +108,7 @@ void decode_tiles(level_rule const& rule, tile_params const* p, std::uint8_t con
             __m512i const field =
                 field_lanes<Bytes>(_mm_maskz_loadu_epi8(present, at), place, shift);
             _mm512_mask_storeu_ps(to + k, static_cast<__mmask16>((1u << count) - 1u),
-                                  value_lanes<Kind, Bytes>(rule, t, field));
+                                  value_lanes<Kind, Bytes>(rule, m, t, field));
         }
         i += width;
     }

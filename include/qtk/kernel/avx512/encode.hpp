@@ -55,10 +55,11 @@ struct reciprocals {
 /// The fields of the first `count` of 64 values; all of them if Whole. Shared: they belong to one tile, whose
 /// lanes are t; else vector k belongs to tile k >> shift of those at p.
 template <code_kind Kind, rounding R, bool ByProduct, bool Shared, bool Whole>
-QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, tile_lanes t, byte_lanes const& b,
-                                    tile_params const* p, float const* inverse, float const* rest,
-                                    int shift, float const* x, std::size_t count, bool is_packed,
-                                    dither_source dither, std::uint8_t* fields) noexcept {
+QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, minifloat_rule const& m, tile_lanes t,
+                                    byte_lanes const& b, tile_params const* p, float const* inverse,
+                                    float const* rest, int shift, float const* x, std::size_t count,
+                                    bool is_packed, dither_source dither,
+                                    std::uint8_t* fields) noexcept {
     __mmask64 const wanted = Whole ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
     __m512i code[4];
     QTK_UNROLL
@@ -69,11 +70,11 @@ QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, tile_lanes t, byte_la
         __m512 chance = _mm512_setzero_ps();
         if constexpr (R == rounding::stochastic) chance = dither_lanes(dither, 16 * k);
         if constexpr (Shared) {
-            code[k] = code_lanes<Kind, R, ByProduct>(rule, t, v, chance);
+            code[k] = code_lanes<Kind, R, ByProduct>(rule, m, t, v, chance);
         } else {
             std::size_t const j = Whole || 16 * k < count ? k >> shift : 0;
             t = lanes_of<ByProduct>(rule, p[j], inverse + j, rest + j);
-            code[k] = code_lanes<Kind, R, ByProduct>(rule, t, v, chance);
+            code[k] = code_lanes<Kind, R, ByProduct>(rule, m, t, v, chance);
             if constexpr (Kind == code_kind::integer)
                 code[k] = _mm512_add_epi32(code[k], _mm512_set1_epi32(p[j].zero));
         }
@@ -101,6 +102,7 @@ void encode_run(code_rule const& rule, tile_params const* p, float const* invers
                 float const* rest, int shift, float const* x, std::size_t n, bool is_packed,
                 dither_source dither, std::uint8_t* fields) noexcept {
     std::size_t const tiles = Shared ? 0 : std::size_t{4} >> shift;
+    minifloat_rule const m = rule.minifloat;
     tile_lanes const t = lanes_of<ByProduct>(rule, *p, inverse, rest);
     byte_lanes const b = bytes_for(rule, Shared ? p->zero : 0);
     std::size_t i = 0;
@@ -108,13 +110,13 @@ void encode_run(code_rule const& rule, tile_params const* p, float const* invers
         QTK_UNROLL
         for (std::size_t k = 0; k < 64; k += 16)
             _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead + k), _MM_HINT_T0);
-        encode_block<Kind, R, ByProduct, Shared, true>(rule, t, b, p, inverse, rest, shift, x + i,
-                                                       64, is_packed, dither.from(i),
+        encode_block<Kind, R, ByProduct, Shared, true>(rule, m, t, b, p, inverse, rest, shift,
+                                                       x + i, 64, is_packed, dither.from(i),
                                                        fields + (is_packed ? i / 2 : i));
     }
     if (i < n)
-        encode_block<Kind, R, ByProduct, Shared, false>(rule, t, b, p, inverse, rest, shift, x + i,
-                                                        n - i, is_packed, dither.from(i),
+        encode_block<Kind, R, ByProduct, Shared, false>(rule, m, t, b, p, inverse, rest, shift,
+                                                        x + i, n - i, is_packed, dither.from(i),
                                                         fields + (is_packed ? i / 2 : i));
 }
 
