@@ -63,24 +63,34 @@ set(QTK_HEADERS
     qtk/kernel/aligned_bytes.hpp
     qtk/kernel/amx/tile.hpp
     qtk/kernel/avx2/block_params.hpp
+    qtk/kernel/avx2/code_lanes.hpp
+    qtk/kernel/avx2/decode.hpp
     qtk/kernel/avx2/dot.hpp
+    qtk/kernel/avx2/encode.hpp
     qtk/kernel/avx2/float_levels.hpp
     qtk/kernel/avx2/gguf_chunk.hpp
     qtk/kernel/avx2/gguf_dot.hpp
     qtk/kernel/avx2/int8_sums.hpp
+    qtk/kernel/avx2/measure.hpp
     qtk/kernel/avx2/operands.hpp
+    qtk/kernel/avx2/pack.hpp
     qtk/kernel/avx2/panel_product.hpp
     qtk/kernel/avx2/prepack.hpp
     qtk/kernel/avx2/product_f32.hpp
     qtk/kernel/avx2/product_int8.hpp
     qtk/kernel/avx2/quantize_rows.hpp
     qtk/kernel/avx512/block_header.hpp
+    qtk/kernel/avx512/code_lanes.hpp
+    qtk/kernel/avx512/decode.hpp
     qtk/kernel/avx512/decode_panel.hpp
     qtk/kernel/avx512/dot.hpp
+    qtk/kernel/avx512/encode.hpp
     qtk/kernel/avx512/gemv_f32.hpp
     qtk/kernel/avx512/gguf_chunk.hpp
     qtk/kernel/avx512/gguf_dot.hpp
+    qtk/kernel/avx512/measure.hpp
     qtk/kernel/avx512/operands.hpp
+    qtk/kernel/avx512/pack.hpp
     qtk/kernel/avx512/panel_product.hpp
     qtk/kernel/avx512/prepack.hpp
     qtk/kernel/avx512/product_bf16.hpp
@@ -88,10 +98,13 @@ set(QTK_HEADERS
     qtk/kernel/avx512/product_int8.hpp
     qtk/kernel/avx512/quantize_rows.hpp
     qtk/kernel/avx512/stream_int8.hpp
+    qtk/kernel/bit_windows.hpp
+    qtk/kernel/code_rule.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
     qtk/kernel/encode.hpp
+    qtk/kernel/encode_row.hpp
     qtk/kernel/epilogue.hpp
     qtk/kernel/gemm.hpp
     qtk/kernel/gemv.hpp
@@ -101,8 +114,11 @@ set(QTK_HEADERS
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
     qtk/kernel/level_constants.hpp
+    qtk/kernel/level_rule.hpp
     qtk/kernel/llm_int8.hpp
+    qtk/kernel/measure.hpp
     qtk/kernel/outlier_columns.hpp
+    qtk/kernel/pack.hpp
     qtk/kernel/packed_layout.hpp
     qtk/kernel/packed_matrix.hpp
     qtk/kernel/panel_product.hpp
@@ -119,6 +135,7 @@ set(QTK_HEADERS
     qtk/kernel/quantized_rows.hpp
     qtk/kernel/row_math.hpp
     qtk/kernel/simd.hpp
+    qtk/kernel/stream.hpp
     qtk/kernel/target.hpp
     qtk/method/rtn.hpp
     qtk/model/attention.hpp
