@@ -98,8 +98,8 @@ inline void product_with_outliers(instruction_set isa, packed_view const& w,
     struct purpose_of_sums;
     std::size_t const rows = part.row_end - part.row, count = outliers.columns.size();
     auto* const sums = reinterpret_cast<float*>(
-        thread_scratch<purpose_of_sums>((row_block + most) * panel_columns * sizeof(float)));
-    float* const columns = sums + row_block * panel_columns;
+        thread_scratch<purpose_of_sums>((rows_of_part + most) * panel_columns * sizeof(float)));
+    float* const columns = sums + rows_of_part * panel_columns;
     quantized_rows const codes = rows_from(x, part.row, rows);
     column_decoder const decoder(w);
     for (std::size_t p = part.panel; p < part.panel_end; ++p) {

@@ -36,20 +36,20 @@ inline namespace QTK_ABI_NS {
 struct purpose_of_rows;  // names the scratch of activations
 
 /// Rows of X that are worked on together, and panels that one task takes.
-inline constexpr std::size_t row_block = 128;
+inline constexpr std::size_t rows_of_part = 128;
 
 /// Splits a product into parts and calls body(part) for each, on several threads if that pays.
 template <typename Body>
 void for_each_part(std::size_t rows, packed_layout const& w, Body const& body) {
-    std::size_t const blocks = div_ceil(rows, row_block);
+    std::size_t const blocks = div_ceil(rows, rows_of_part);
     std::size_t const work = checked_mul(checked_mul(w.rows, w.cols) / 16 + 1, rows);
     // Enough parts that threads end together, few enough that each streams for a while.
     std::size_t const wanted = div_ceil(4 * thread_count(), blocks);
     std::size_t const panels = std::max<std::size_t>(1, div_ceil(w.panels, wanted));
     std::size_t const across = div_ceil(w.panels, panels);
     parallel_for(blocks * across, work, [&](std::size_t i) {
-        std::size_t const row = i / across * row_block, panel = i % across * panels;
-        body(product_part{row, std::min(rows, row + row_block), panel,
+        std::size_t const row = i / across * rows_of_part, panel = i % across * panels;
+        body(product_part{row, std::min(rows, row + rows_of_part), panel,
                           std::min(w.panels, panel + panels)});
     });
 }

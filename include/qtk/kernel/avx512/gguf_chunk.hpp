@@ -39,7 +39,7 @@ QTK_ALWAYS_INLINE __m512i load_512(void const* from) noexcept {
 QTK_ALWAYS_INLINE __m128i load_128(void const* from) noexcept {
     return _mm_loadu_si128(static_cast<__m128i const*>(from));
 }
-QTK_ALWAYS_INLINE std::uint32_t load_32(std::uint8_t const* from) noexcept {
+QTK_ALWAYS_INLINE std::uint32_t load_u32(std::uint8_t const* from) noexcept {
     std::uint32_t bits;
     std::memcpy(&bits, from, sizeof bits);
     return bits;
@@ -146,7 +146,7 @@ struct six_bit_scales {
     std::uint64_t scale, minimum;
 
     QTK_ALWAYS_INLINE explicit six_bit_scales(std::uint8_t const* b) noexcept {
-        std::uint32_t const first = load_32(b), second = load_32(b + 4), third = load_32(b + 8);
+        std::uint32_t const first = load_u32(b), second = load_u32(b + 4), third = load_u32(b + 8);
         constexpr std::uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x03030303;
         scale = (first & six) | (std::uint64_t{(third & four) | ((first >> 6 & two) << 4)} << 32);
         minimum = (second & six) |
@@ -190,8 +190,8 @@ struct gguf_q4_K {
         }
         // d and dmin of four blocks, one pair a dword.
         __m128i const pairs =
-            _mm_setr_epi32(static_cast<int>(load_32(w)), static_cast<int>(load_32(w + 144)),
-                           static_cast<int>(load_32(w + 288)), static_cast<int>(load_32(w + 432)));
+            _mm_setr_epi32(static_cast<int>(load_u32(w)), static_cast<int>(load_u32(w + 144)),
+                           static_cast<int>(load_u32(w + 288)), static_cast<int>(load_u32(w + 432)));
         __m128i const apart = _mm_shuffle_epi8(
             pairs, _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
         __m256 const both = _mm256_cvtph_ps(apart);
