@@ -178,8 +178,8 @@ void register_products(std::string const& scheme, char const* by, std::size_t mo
 }
 
 int const registered = [] {
-    // The loop takes as long for each row: a quick run has no time for 512 of them.
-    std::size_t const most = run_extent() == extent::quick ? 16 : 512;
+    // The loop takes as long for each row, on one thread: a quick run has no time for 512 of them.
+    std::size_t const most = threads() > 1 ? 0 : run_extent() == extent::quick ? 16 : 512;
     register_products(
         "f32", "loop", most, false,
         [](benchmark::State& state, shape const& s, warmth) { float_loop(state, s); });

@@ -53,22 +53,13 @@ void fma_portable(std::uint8_t*, std::size_t, long turns) {
 
 // Chains of one instruction in registers 0 to 11, with 12 and 13 as its operands. Assembly, because
 // a compiler may move, merge or spill what intrinsics say.
-#define QTK_BENCH_ZERO_(n) "vpxor %%xmm" #n ",%%xmm" #n ",%%xmm" #n "\n"
-#define QTK_BENCH_ZERO                                                                  \
-    QTK_BENCH_ZERO_(0)                                                                  \
-    QTK_BENCH_ZERO_(1)                                                                  \
-    QTK_BENCH_ZERO_(2)                                                                  \
-    QTK_BENCH_ZERO_(3)                                                                  \
-    QTK_BENCH_ZERO_(4)                                                                  \
-    QTK_BENCH_ZERO_(5)                                                                  \
-    QTK_BENCH_ZERO_(6) QTK_BENCH_ZERO_(7) QTK_BENCH_ZERO_(8) QTK_BENCH_ZERO_(9)         \
-        QTK_BENCH_ZERO_(10) QTK_BENCH_ZERO_(11) QTK_BENCH_ZERO_(12) QTK_BENCH_ZERO_(13) \
-            QTK_BENCH_ZERO_(14)
 #define QTK_BENCH_TWELVE(one) \
     one(0) one(1) one(2) one(3) one(4) one(5) one(6) one(7) one(8) one(9) one(10) one(11)
+#define QTK_BENCH_ZERO(n) "vpxor %%xmm" #n ",%%xmm" #n ",%%xmm" #n "\n"
 #define QTK_BENCH_CHAINS(name, one)                                                                \
     void name(std::uint8_t*, std::size_t, long turns) {                                            \
-        __asm__ volatile(QTK_BENCH_ZERO "1:\n" QTK_BENCH_TWELVE(one) "dec %0\njnz 1b\n"            \
+        __asm__ volatile(QTK_BENCH_TWELVE(QTK_BENCH_ZERO) QTK_BENCH_ZERO(12)                       \
+                             QTK_BENCH_ZERO(13) "1:\n" QTK_BENCH_TWELVE(one) "dec %0\njnz 1b\n"    \
                          : "+r"(turns)                                                             \
                          :                                                                         \
                          : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", \
@@ -285,7 +276,6 @@ double seconds_of(limit const& l, huge_buffer const& buffer, int team, long turn
     stopwatch const watch(1);
     l.run(buffer.data(), l.bytes, turns);
     per_second = 1.0 / watch.seconds();
-    team = 1;
 #endif
     return team / per_second;
 }
@@ -350,10 +340,9 @@ __attribute__((constructor(1000))) void register_limits() {
 }  // namespace
 
 level level_of(std::size_t bytes) {
-    std::size_t const needed = bytes / 3 * 4;
-    if (needed <= caches().l1) return level::l1;
-    if (needed <= caches().l2) return level::l2;
-    return needed <= caches().l3 ? level::l3 : level::dram;
+    if (bytes <= caches().l1) return level::l1;
+    if (bytes <= caches().l2) return level::l2;
+    return bytes <= caches().l3 ? level::l3 : level::dram;
 }
 
 void measure_limits() {

@@ -27,7 +27,7 @@ struct work {
     int threads = 1;
 };
 
-/// The nearest level that holds `bytes` beside what else a program keeps: three quarters of it.
+/// The nearest level that holds `bytes`, in favour of the limit: nothing else is in that cache.
 [[nodiscard]] level level_of(std::size_t bytes);
 
 /// Measures every limit, for one thread and for threads(); once per process.

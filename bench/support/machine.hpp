@@ -24,11 +24,14 @@ enum class extent { full, quick, smoke };
     return wanted == "smoke" ? extent::smoke : wanted == "quick" ? extent::quick : extent::full;
 }
 
-/// Threads that the parallel rows of this run use. OpenMP's own default, every core, would make the
-/// figures of one machine look like those of another.
+/// Threads that the parallel rows of this run use; always 1 in a build without OpenMP. OpenMP's own
+/// default, every core, would mix figures of one thread with others.
 [[nodiscard]] inline int threads() {
+#if defined(_OPENMP)
     char const* const text = std::getenv("OMP_NUM_THREADS");
-    return text == nullptr ? 1 : std::clamp(std::atoi(text), 1, 1024);
+    if (text != nullptr) return std::clamp(std::atoi(text), 1, 1024);
+#endif
+    return 1;
 }
 
 /// Sizes in bytes as Linux states them; L3 is 0 where there is none.
