@@ -30,12 +30,14 @@ set(QTK_HEADERS
     qtk/format/checkpoint_packing.hpp
     qtk/format/codebook.hpp
     qtk/format/compressed_tensors_packing.hpp
+    qtk/format/gguf_blocks.hpp
     qtk/format/gptq_packing.hpp
     qtk/format/half.hpp
     qtk/format/levels.hpp
     qtk/format/minifloat.hpp
     qtk/format/pack.hpp
     qtk/format/qmatrix.hpp
+    qtk/format/qmatrix_view.hpp
     qtk/format/round.hpp
     qtk/format/scale.hpp
     qtk/io/atomic_file.hpp
@@ -57,18 +59,85 @@ set(QTK_HEADERS
     qtk/io/sha256.hpp
     qtk/io/strict_json.hpp
     qtk/io/utf8.hpp
+    qtk/kernel/activation.hpp
+    qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/amx/tile.hpp
+    qtk/kernel/avx2/block_params.hpp
+    qtk/kernel/avx2/code_lanes.hpp
+    qtk/kernel/avx2/decode.hpp
+    qtk/kernel/avx2/dot.hpp
+    qtk/kernel/avx2/encode.hpp
+    qtk/kernel/avx2/float_levels.hpp
+    qtk/kernel/avx2/gguf_chunk.hpp
+    qtk/kernel/avx2/gguf_dot.hpp
+    qtk/kernel/avx2/int8_sums.hpp
+    qtk/kernel/avx2/measure.hpp
+    qtk/kernel/avx2/operands.hpp
+    qtk/kernel/avx2/pack.hpp
+    qtk/kernel/avx2/panel_product.hpp
+    qtk/kernel/avx2/prepack.hpp
+    qtk/kernel/avx2/product_f32.hpp
+    qtk/kernel/avx2/product_int8.hpp
+    qtk/kernel/avx2/quantize_rows.hpp
+    qtk/kernel/avx512/block_header.hpp
+    qtk/kernel/avx512/code_lanes.hpp
+    qtk/kernel/avx512/decode.hpp
+    qtk/kernel/avx512/decode_panel.hpp
+    qtk/kernel/avx512/dot.hpp
+    qtk/kernel/avx512/encode.hpp
+    qtk/kernel/avx512/gemv_f32.hpp
+    qtk/kernel/avx512/gguf_chunk.hpp
+    qtk/kernel/avx512/gguf_dot.hpp
+    qtk/kernel/avx512/measure.hpp
+    qtk/kernel/avx512/operands.hpp
+    qtk/kernel/avx512/pack.hpp
+    qtk/kernel/avx512/panel_product.hpp
+    qtk/kernel/avx512/prepack.hpp
+    qtk/kernel/avx512/product_bf16.hpp
+    qtk/kernel/avx512/product_f32.hpp
+    qtk/kernel/avx512/product_int8.hpp
+    qtk/kernel/avx512/quantize_rows.hpp
+    qtk/kernel/avx512/stream_int8.hpp
+    qtk/kernel/bit_windows.hpp
+    qtk/kernel/code_rule.hpp
     qtk/kernel/cpu.hpp
     qtk/kernel/decode.hpp
     qtk/kernel/dot.hpp
     qtk/kernel/encode.hpp
+    qtk/kernel/encode_row.hpp
+    qtk/kernel/epilogue.hpp
     qtk/kernel/gemm.hpp
     qtk/kernel/gemv.hpp
+    qtk/kernel/gguf_activations.hpp
+    qtk/kernel/gguf_product.hpp
+    qtk/kernel/gguf_scalar.hpp
+    qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
+    qtk/kernel/level_constants.hpp
+    qtk/kernel/level_rule.hpp
+    qtk/kernel/llm_int8.hpp
+    qtk/kernel/measure.hpp
+    qtk/kernel/outlier_columns.hpp
+    qtk/kernel/pack.hpp
+    qtk/kernel/packed_layout.hpp
+    qtk/kernel/packed_matrix.hpp
+    qtk/kernel/panel_product.hpp
     qtk/kernel/parallel.hpp
+    qtk/kernel/portable/decoded_panel.hpp
+    qtk/kernel/portable/product_f32.hpp
+    qtk/kernel/portable/product_int8.hpp
+    qtk/kernel/prepack.hpp
+    qtk/kernel/prepack_panel.hpp
+    qtk/kernel/prepack_scalar.hpp
+    qtk/kernel/product.hpp
+    qtk/kernel/product_isa.hpp
+    qtk/kernel/product_scalar.hpp
+    qtk/kernel/quantized_rows.hpp
+    qtk/kernel/row_math.hpp
     qtk/kernel/simd.hpp
+    qtk/kernel/stream.hpp
     qtk/kernel/target.hpp
     qtk/method/rtn.hpp
-    qtk/model/activation.hpp
     qtk/model/attention.hpp
     qtk/model/blas.hpp
     qtk/model/block.hpp
@@ -81,7 +150,6 @@ set(QTK_HEADERS
     qtk/model/load.hpp
     qtk/model/norm.hpp
     qtk/model/rotary.hpp
-    qtk/model/row_math.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
     qtk/quantize_any.hpp

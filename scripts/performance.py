@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import roofline  # noqa: E402
 
 SCHEMA = "qtk.bench/1"
+HEATS = ("hot", "cold", "l2", "dram")
 BASELINES = ("loop", "openblas", "onednn", "float_loop", "memcpy")
 REQUIRED = ("limit/read/l2", "limit/read/dram", "limit/peak/fma/portable")
 TITLES = {"loop": "plain loop", "float_loop": "plain loop", "openblas": "OpenBLAS", "onednn": "oneDNN"}
@@ -70,13 +71,27 @@ def median_rows(run):
 
 def parse_row(name, figures):
     parts = [part for part in name.split("/") if not re.match(r"(real_time|threads:|min_time:|repeats:)", part)]
-    heat = parts.pop() if parts[-1] in ("hot", "cold") else ""
+    # Google Benchmark repeats the argument behind names that already say it.
+    if len(parts) > 3 and parts[-2] in HEATS and parts[-1] == parts[-3]:
+        parts.pop()
+    tail = parts.pop() if parts[-1] == "nt" else ""
+    heat = parts.pop() if parts[-1] in HEATS else ""
     size = parts.pop() if re.fullmatch(r"\d+(x\d+)*", parts[-1]) else ""
     by = parts.pop() if len(parts) > 1 else ""
     # Only products say what their activations are; elsewhere a scheme may end in its rounding.
-    has_activation = parts[0].startswith(("gemv", "gemm")) and len(parts) > 2 and by not in BASELINES
+    has_activation = is_product(parts[0]) and len(parts) > 2 and by not in BASELINES
     activation = parts.pop() if has_activation else ""
-    return Row(name, parts[0], "/".join(parts[1:]), activation, by, size, heat, figures)
+    row = Row(name, parts[0], "/".join(parts[1:]), activation, f"{by}, {tail}" if tail else by, size, heat, figures)
+    if is_product(row.operation):
+        missing = [counter for counter in ("seconds", "ops_per_second", "bytes_per_second") if counter not in figures]
+        if missing or not re.fullmatch(r"\d+x\d+x\d+", size):
+            raise Problem(f"{name}: a product needs a size MxNxK and counters seconds, ops_per_second, bytes_per_second"
+                          + (f"; missing: {', '.join(missing)}" if missing else ""))
+    return row
+
+
+def is_product(operation):
+    return operation.split("_")[0] in ("gemv", "gemm")
 
 
 def check(runs):
@@ -136,11 +151,11 @@ def who(row):
 
 
 def seconds_of(row):
-    """Of one call; rows of older benches have only Google Benchmark's own time, in `time_unit`."""
+    """Of one call; where the bench sets no such counter, Google Benchmark's own time, in `time_unit`."""
     if "seconds" in row.figures:
         return row.figures["seconds"]
     unit = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[row.figures.get("time_unit", "ns")]
-    return row.figures["cpu_time"] * unit
+    return row.figures["real_time" if "/real_time" in row.name else "cpu_time"] * unit
 
 
 def families(rows):
@@ -204,28 +219,33 @@ def product_tables(rows):
 
 
 def span_table(rows):
-    """Operations on a row of values, over its length: GB/s (of limit; times as fast as the first baseline)."""
-    sizes = sorted({int(row.size) for row in rows if row.size.isdigit()})
+    """Other operations, over their size: GB/s (of limit; times as fast as the first baseline)."""
+    def place(row):
+        return tuple(int(part) for part in row.size.split("x") if part), row.size, row.heat
+
+    places = sorted({place(row) for row in rows})
     base = next((row.by for row in rows if row.by in ("float_loop", "loop", "memcpy")), None)
-    plain = {row.size: seconds_of(row) for row in rows if row.by == base}
+    plain = {place(row): seconds_of(row) for row in rows if row.by == base}
     lines = []
     for family in families(rows):
-        by_size = {row.size: row for row in family if row.heat != "cold"}
+        by_place = {place(row): row for row in family}
         cells = []
-        for size in sizes:
-            row = by_size.get(str(size))
+        for at in places:
+            row = by_place.get(at)
             if row is None:
                 cells.append("")
                 continue
             text = f"{short(row.figures['bytes_per_second'] / 1e9)} ({percent(row.figures['of_limit'])}"
-            if row.by != base and row.size in plain:
-                text += f"; {short(plain[row.size] / seconds_of(row))}x"
+            if row.by != base and at in plain:
+                text += f"; {short(plain[at] / seconds_of(row))}x"
             cells.append(text + ")")
         parts = [f"`{family[0].scheme}`", family[0].activation, TITLES.get(family[0].by, family[0].by)]
         lines.append([", ".join(part for part in parts if part)] + cells)
+    heads = []
+    for _, size, heat in places:
+        heads.append(" ".join(part for part in (f"{int(size):,}".replace(",", " ") if size.isdigit() else size, heat) if part))
     against = {None: "", "memcpy": "; times as fast as memcpy of as many values"}.get(base, "; times as fast as the plain loop")
-    return ["", f"GB/s read and written (of limit{against}), over the number of values:", ""] + table(
-        ["scheme, input, by"] + [f"{size:,}".replace(",", " ") for size in sizes], lines)
+    return ["", f"GB/s (of limit{against}):", ""] + table(["scheme, by"] + heads, lines)
 
 
 def limits_table(limits):
@@ -297,7 +317,7 @@ def page_text(runs, picture):
     out += limits_table(limits)
     for threads in sorted({threads for _, threads, _ in rows}):
         everything = [row for _, count, own in rows if count == threads for row in own]
-        products = [row for row in everything if row.operation.split("_")[0] in ("gemv", "gemm")]
+        products = [row for row in everything if is_product(row.operation)]
         named = f"{threads} thread{'s' if threads > 1 else ''}"
         if products:
             out += ["", f"## Products Y = X W^T, {named}"] + product_tables(products)

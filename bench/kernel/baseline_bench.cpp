@@ -29,16 +29,8 @@ instruction_set widest() {
     return qtk::cpu().avx2 ? instruction_set::avx2 : instruction_set::scalar;
 }
 
-work float_work(shape const& s, warmth w, instruction_set isa, int team) {
-    double const weights = static_cast<double>(s.n * s.k * sizeof(float));
-    double const all = weights + s.input_bytes() + s.output_bytes();
-    return {.bytes_read = weights + s.input_bytes(),
-            .bytes_written = s.output_bytes(),
-            .operations = s.operations(),
-            .from = w == warmth::cold ? level::dram : level_of(static_cast<std::size_t>(all)),
-            .unit = arithmetic::f32,
-            .isa = isa,
-            .threads = team};
+work float_work(shape const& s, warmth heat, instruction_set isa, int team) {
+    return product_work(s, s.n * s.k * sizeof(float), heat, arithmetic::f32, isa, team);
 }
 
 /// Product(x, w, y) on float weights that take turns.
@@ -150,16 +142,9 @@ class onednn_product {
 
 void onednn(benchmark::State& state, shape const& s, warmth heat) {
     onednn_product product(s, heat);
-    double const weights = static_cast<double>(product.weight_bytes());
-    double const all = weights + s.input_bytes(1) + s.output_bytes();
     run(state,
-        {.bytes_read = weights + s.input_bytes(1),
-         .bytes_written = s.output_bytes(),
-         .operations = s.operations(),
-         .from = heat == warmth::cold ? level::dram : level_of(static_cast<std::size_t>(all)),
-         .unit = arithmetic::int8,
-         .isa = widest(),
-         .threads = threads()},
+        product_work(s, product.weight_bytes(), heat, arithmetic::int8, widest(), threads(),
+                     sizeof(std::int8_t)),
         product);
 }
 

@@ -21,14 +21,8 @@ std::vector<shape> sizes() {
 }
 
 work work_of(shape const& s, std::size_t weight_bytes) {
-    double const read = static_cast<double>(weight_bytes) + s.input_bytes();
-    return {.bytes_read = read,
-            .bytes_written = s.output_bytes(),
-            .operations = s.operations(),
-            .from = level_of(static_cast<std::size_t>(read + s.output_bytes())),
-            .unit = arithmetic::f32,
-            .isa = qtk::active_isa(),
-            .threads = threads()};
+    return product_work(s, weight_bytes, warmth::hot, arithmetic::f32, qtk::active_isa(),
+                        threads());
 }
 
 void floats(benchmark::State& state, shape const& s) {

@@ -19,16 +19,7 @@ void codes(benchmark::State& state, shape const& s, qtk::scheme const& scheme, w
     product_operands const operands(s);
     qtk::any_qmatrix const first = qtk::quantize_any(normal_weights(s.n, s.k), scheme);
     rotation<qtk::any_qmatrix> weights(copies_of(first.bytes(), heat), [&] { return first; });
-    double const read = static_cast<double>(first.bytes()) + s.input_bytes();
-    work const done{.bytes_read = read,
-                    .bytes_written = s.output_bytes(),
-                    .operations = s.operations(),
-                    .from = heat == warmth::cold
-                                ? level::dram
-                                : level_of(static_cast<std::size_t>(read + s.output_bytes())),
-                    .unit = arithmetic::f32,
-                    .isa = isa,
-                    .threads = team};
+    work const done = product_work(s, first.bytes(), heat, arithmetic::f32, isa, team);
     auto const x = operands.x.as<float>();
     auto const y = operands.y.as<float>();
     if (isa == qtk::instruction_set::scalar)

@@ -60,6 +60,21 @@ struct shape {
     return {warmth::hot};
 }
 
+/// What one product does with weights of so many bytes.
+[[nodiscard]] inline work product_work(shape const& s, std::size_t weight_bytes, warmth heat,
+                                       arithmetic unit, qtk::instruction_set isa, int team,
+                                       std::size_t input_element = sizeof(float)) {
+    double const read = static_cast<double>(weight_bytes) + s.input_bytes(input_element);
+    auto const all = static_cast<std::size_t>(read + s.output_bytes());
+    return {.bytes_read = read,
+            .bytes_written = s.output_bytes(),
+            .operations = s.operations(),
+            .from = heat == warmth::cold ? level::dram : level_of(all),
+            .unit = unit,
+            .isa = isa,
+            .threads = team};
+}
+
 /// The spelling of a scheme for names of rows: without the scale where that is the default.
 [[nodiscard]] inline std::string scheme_name(qtk::scheme const& s) {
     std::string name = qtk::to_string(s);

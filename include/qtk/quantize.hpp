@@ -11,6 +11,7 @@
 // Includes neither xtensor nor any method but round to nearest.
 #pragma once
 
+#include <qtk/core/abi.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/core/scheme.hpp>
@@ -18,12 +19,18 @@
 #include <qtk/kernel/decode.hpp>
 #include <qtk/kernel/gemm.hpp>
 #include <qtk/kernel/gemv.hpp>
+#include <qtk/kernel/parallel.hpp>
+#include <qtk/kernel/stream.hpp>
 #include <qtk/method/rtn.hpp>
 #include <qtk/range/minmax.hpp>
 #include <qtk/range/mse.hpp>
 #include <qtk/version.hpp>
 
+#include <algorithm>
+#include <array>
+#include <concepts>
 #include <cstddef>
+#include <string>
 #include <utility>
 
 namespace qtk {
@@ -34,6 +41,8 @@ concept weight_method = requires(M const& method, matrix_view<float const> w,
                                  quantize_options options) {
     { method.template quantize<S>(w, options) } -> std::convertible_to<qmatrix<S>>;
 };
+
+inline namespace QTK_ABI_NS {
 
 /// Quantizes `what`, a matrix [rows, cols], as S says. `how` is a range estimator (min-max if left
 /// out) or a weight method. Throws nonfinite_error for NaN or infinity unless the options say
@@ -59,8 +68,19 @@ inline void dequantize(any_qmatrix const& q, matrix_view<float> out) {
         throw shape_error("dequantize: expected room for " + std::to_string(q.rows()) + " x " +
                           std::to_string(q.cols()) + ", found " + std::to_string(out.rows) + " x " +
                           std::to_string(out.cols));
-    parallel_for(q.rows(), q.size(),
-                 [&](std::size_t r) { decode_rows(q, r, 1, out.row(r).data()); });
+    instruction_set const set = active_isa();
+    bool const is_large = outgrows_cache(q.size() * sizeof(float));
+    // Rows of one decoder: enough that its tables and the fence at its end do not count.
+    std::size_t const strip = 1 + (std::size_t{1} << 18) / (q.cols() + 1);
+    parallel_for(div_ceil(q.rows(), strip), q.size(), [&](std::size_t at) {
+        row_decoder decoder(q, set);
+        for (std::size_t r = at * strip; r < std::min(q.rows(), (at + 1) * strip); ++r)
+            if (is_large)
+                decoder.stream(r, out.row(r).data());
+            else
+                decoder.decode(r, out.row(r).data());
+        if (is_large) stream_fence();
+    });
 }
 
 /// The decoded weights, [rows, cols], as a qtk::matrix or another container, e.g.
@@ -72,11 +92,19 @@ template <float_container M = matrix>
     return out;
 }
 
-/// What S leaves of the values: dequantize(quantize<S>(what, how)).
+/// What S leaves of the values: dequantize(quantize<S>(what, how)), bit for bit.
 template <scheme S, matrix_like M, typename How = minmax_range>
 [[nodiscard]] matrix fake_quantize(M const& what, How const& how = {},
                                    quantize_options const& options = {}) {
-    return dequantize(quantize<S>(what, how, options));
+    static_cast<void>(checked_scheme<S>{});
+    if constexpr (std::same_as<How, minmax_range> && S.grain.rows == 1 &&
+                  S.scale != scale_type::e4m3) {
+        matrix_view<float const> const w = view_of(what);
+        matrix out(w.rows, w.cols);
+        if (fake_round_to_nearest<quantizer_for<S>>(S, w, out.view(), options)) return out;
+    }
+    return dequantize(quantize<S>(what, how, options));  // also says what is wrong
 }
 
+}  // namespace QTK_ABI_NS
 }  // namespace qtk

@@ -11,6 +11,7 @@
 namespace qtk {
 
 namespace detail {
+inline namespace QTK_ABI_NS {
 
 template <format Element, origin Zero, typename How>
 any_qmatrix quantize_rounded(scheme const& s, matrix_view<float const> w, How const& how,
@@ -29,7 +30,10 @@ any_qmatrix quantize_rounded(scheme const& s, matrix_view<float const> w, How co
                                                                                    options);
 }
 
+}  // namespace QTK_ABI_NS
 }  // namespace detail
+
+inline namespace QTK_ABI_NS {
 
 /// Quantizes `what`, [rows, cols], as `s` says; the same bytes as quantize<S> for S == s. Throws
 /// value_error for a scheme that makes no sense.
@@ -53,4 +57,5 @@ template <matrix_like M, range_estimator How = minmax_range>
     });
 }
 
+}  // namespace QTK_ABI_NS
 }  // namespace qtk

@@ -6,6 +6,7 @@
 
 #include <qtk/core/random.hpp>
 #include <qtk/format/qmatrix.hpp>
+#include <qtk/kernel/isa.hpp>
 
 #include <array>
 #include <cstddef>
@@ -16,6 +17,15 @@ namespace cases {
 
 inline constexpr std::array<std::size_t, 16> odd_lengths{0,  1,  2,  3,  5,  7,  8,   9,
                                                          15, 16, 17, 31, 33, 64, 127, 1023};
+
+/// Every instruction set that this process can run, from the plainest to the widest.
+inline std::vector<qtk::instruction_set> usable_sets() {
+    using enum qtk::instruction_set;
+    std::vector<qtk::instruction_set> sets;
+    for (qtk::instruction_set const set : {scalar, xsimd, avx2, avx512, amx})
+        if (qtk::is_usable(set)) sets.push_back(set);
+    return sets;
+}
 
 /// Finite codes, scales near `scale`, and zero points where the scheme has them.
 inline qtk::any_qmatrix random_qmatrix(qtk::scheme const& s, std::size_t rows, std::size_t cols,

@@ -4,6 +4,14 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 namespace {
 
 constexpr qtk::scheme w4{.element = qtk::i4, .grain = qtk::per_group(32)};
@@ -50,6 +58,62 @@ TEST_CASE("dequantize gives back the shape and fake_quantize the same values") {
     CHECK(back.cols() == 40);
     CHECK(back == qtk::fake_quantize<w4>(view));
 }
+
+TEST_CASE("fake_quantize leaves the bits that dequantize gives back, for every scheme") {
+    auto w = qtk::gaussian_vector(40 * 300, 8);
+    qtk::matrix_view<float const> const view(w.data(), 40, 290, 300);
+    auto const check = [&]<qtk::scheme S>(qtk::quantize_options const& options = {}) {
+        std::string const name = qtk::to_string(S);
+        CAPTURE(name);
+        qtk::matrix const back = qtk::dequantize(qtk::quantize<S>(view, {}, options));
+        qtk::matrix const fake = qtk::fake_quantize<S>(view, qtk::minmax_range{}, options);
+        REQUIRE(fake.shape() == back.shape());
+        CHECK(std::memcmp(fake.data(), back.data(), 40 * 290 * sizeof(float)) == 0);
+    };
+    using qtk::origin;
+    using qtk::scheme;
+    check.template operator()<w4>();
+    check.template
+    operator()<scheme{.element = qtk::u4, .grain = qtk::per_group(7), .zero = origin::floating}>();
+    check.template operator()<scheme{.element = qtk::i8}>();
+    check.template operator()<scheme{.element = qtk::i6, .grain = qtk::per_block(2, 9)}>();
+    check.template operator()<scheme{.element = qtk::e5m2, .grain = qtk::per_channel}>();
+    check.template operator()<scheme{.element = qtk::fp4, .grain = qtk::per_group(16)}>();
+    check.template operator()<qtk::mxfp4>();
+    check.template operator()<qtk::nvfp4>();
+    check.template operator()<scheme{
+        .element = qtk::i3, .grain = qtk::per_channel, .round = qtk::rounding::stochastic}>(
+        {.seed = 4});
+    w[5 * 300 + 3] = std::numeric_limits<float>::infinity();
+    check.template operator()<w4>({.on_nonfinite = qtk::nonfinite::saturate});
+    check.template operator()<w4>({.on_nonfinite = qtk::nonfinite::propagate});
+    CHECK_THROWS_AS((void)qtk::fake_quantize<w4>(view), qtk::nonfinite_error);
+}
+
+#if defined(_OPENMP)
+TEST_CASE("1, 2 and 5 threads give the same bytes") {
+    auto w = qtk::gaussian_vector(301 * 1000, 9);
+    qtk::matrix_view<float const> const view(std::span<float const>(w), 301, 1000);
+    auto const check = [&]<qtk::scheme S>() {
+        int const before = omp_get_max_threads();
+        omp_set_num_threads(1);
+        auto const q = qtk::quantize<S>(view);
+        qtk::matrix const back = qtk::dequantize(q);
+        for (int const threads : {2, 5}) {
+            omp_set_num_threads(threads);
+            CHECK(qtk::quantize<S>(view) == q);
+            CHECK(qtk::dequantize(q) == back);
+            CHECK(qtk::fake_quantize<S>(view) == back);
+        }
+        omp_set_num_threads(before);
+    };
+    check.template operator()<w4>();
+    check.template operator()<qtk::nvfp4>();
+    check.template operator()<qtk::scheme{.element = qtk::i3, .grain = qtk::per_block(4, 100)}>();
+    check.template operator()<qtk::scheme{
+        .element = qtk::i4, .grain = qtk::per_channel, .round = qtk::rounding::stochastic}>();
+}
+#endif
 
 TEST_CASE("quantizing decoded values changes nothing") {
     auto const w = qtk::gaussian_vector(8 * 64, 3);

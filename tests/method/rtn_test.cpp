@@ -175,6 +175,62 @@ TEST_CASE("a scale that its type cannot hold is an error, a tiny one is not") {
     CHECK(value(rtn<half>({tiny, 1, 4}), 0, 0) == 0.0f);
 }
 
+TEST_CASE("a fused pass gives the bytes of measuring, fitting and encoding one after the other") {
+    // Another estimator with the same answers takes the other path.
+    struct extremes_too {
+        qtk::interval estimate(std::span<float const> tile) const {
+            return qtk::minmax_range{}.estimate(tile);
+        }
+    };
+    auto const w = qtk::gaussian_vector(7 * 300, 19);
+    matrix_view<float const> const view(w.data(), 7, 293, 300);
+    auto const check = [&]<scheme S>() {
+        std::string const name = qtk::to_string(S);
+        CAPTURE(name);
+        CHECK(rtn<S>(view) ==
+              qtk::round_to_nearest<qtk::quantizer_for<S>>(S, view, extremes_too{}));
+    };
+    using enum qtk::scale_type;
+    using qtk::origin;
+    check.template operator()<w4>();
+    check.template operator()<a4>();
+    check
+        .template operator()<scheme{.element = qtk::i8, .grain = qtk::per_channel, .scale = f16}>();
+    check.template operator()<scheme{
+        .element = qtk::u3, .grain = qtk::per_group(5), .zero = origin::floating, .scale = bf16}>();
+    check.template operator()<scheme{.element = qtk::i4, .grain = qtk::per_block(3, 100)}>();
+    check.template operator()<scheme{.element = qtk::i5, .zero = origin::floating}>();
+    check.template operator()<scheme{.element = qtk::nf4, .grain = qtk::per_group(64)}>();
+    check.template operator()<scheme{.element = qtk::e4m3, .round = qtk::rounding::nearest_away}>();
+    check.template operator()<scheme{
+        .element = qtk::i4, .grain = qtk::per_group(16), .round = qtk::rounding::stochastic}>();
+    check.template operator()<qtk::mxfp4>();
+    check.template operator()<qtk::nvfp4>();
+}
+
+TEST_CASE("one value that is not finite leaves every other tile as it was") {
+    auto const w = qtk::gaussian_vector(5 * 64, 23);
+    auto damaged = w;
+    damaged[3 * 64 + 17] = infinity;
+    damaged[3 * 64 + 18] = not_a_number;
+    for (auto const policy :
+         {qtk::nonfinite::propagate, qtk::nonfinite::saturate, qtk::nonfinite::zero}) {
+        auto const q = rtn<w4>({damaged.data(), 5, 64}, {.on_nonfinite = policy});
+        auto const sound = rtn<w4>({w.data(), 5, 64});
+        for (std::size_t r = 0; r < 5; ++r)
+            for (std::size_t c = 0; c < 64; ++c)
+                if (r != 3 || c / 4 != 4) CHECK(value(q, r, c) == value(sound, r, c));
+        CHECK(std::isnan(value(q, 3, 17)) == (policy == qtk::nonfinite::propagate));
+    }
+}
+
+TEST_CASE("a value that is not finite is named even where a scale does not fit earlier") {
+    constexpr scheme half{
+        .element = qtk::i4, .grain = qtk::per_group(4), .scale = qtk::scale_type::f16};
+    float const w[] = {1e8f, 1, 1, 1, 1, 1, not_a_number, 1};
+    CHECK_THROWS_AS(rtn<half>({w, 2, 4}), qtk::nonfinite_error);
+}
+
 TEST_CASE("stochastic codes depend on the seed and on nothing else") {
     constexpr scheme s{
         .element = qtk::i4, .grain = qtk::per_group(16), .round = qtk::rounding::stochastic};

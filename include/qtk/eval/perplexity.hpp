@@ -13,8 +13,8 @@
 #include <qtk/core/matrix.hpp>
 #include <qtk/eval/corpus.hpp>
 #include <qtk/kernel/parallel.hpp>
+#include <qtk/kernel/row_math.hpp>
 #include <qtk/model/decoder.hpp>
-#include <qtk/model/row_math.hpp>
 #include <qtk/stats/summary.hpp>
 
 #include <algorithm>

@@ -63,6 +63,16 @@ namespace qtk {
     return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+/// A bfloat16 as an element of matrices: 16 bits with a type of their own.
+struct bf16_value {
+    std::uint16_t bits = 0;
+
+    constexpr bf16_value() = default;
+    constexpr explicit bf16_value(float value) noexcept : bits(float_to_bf16(value)) {}
+    constexpr explicit operator float() const noexcept { return bf16_to_float(bits); }
+    friend constexpr bool operator==(bf16_value const&, bf16_value const&) = default;
+};
+
 static_assert(float_to_f16(1.0f) == 0x3c00 && f16_to_float(0x3c00) == 1.0f);
 static_assert(float_to_f16(65504.0f) == 0x7bff && float_to_f16(65520.0f) == 0x7c00);
 static_assert(float_to_f16(0x1p-24f) == 1 && float_to_f16(0x1p-25f) == 0, "half a subnormal: even");

@@ -45,9 +45,18 @@ class any_qmatrix {
           codes_(checked_mul(rows, row_bytes_)),
           scales_(checked_mul(grid_.count(), scale_bytes(s.scale))),
           zeros_(s.has_zero_point() ? packed_bytes(grid_.count(), s.element.bits) : 0) {
-        set_params(std::vector<tile_params>(grid_.count(), {1.0f, symmetric_zero(s.element)}));
-        std::vector<std::uint8_t> const zero_row(cols, zero_field(s.element));
-        for (std::size_t r = 0; r < rows; ++r) set_row(r, zero_row);
+        std::uint32_t const one = store_scale(s.scale, 1.0f);
+        for (std::size_t i = 0; i < scales_.size(); ++i)
+            scales_[i] = static_cast<std::uint8_t>(one >> (8 * (i % scale_bytes(s.scale))));
+        if (!zeros_.empty())
+            pack_fields(std::vector<std::uint8_t>(
+                            grid_.count(), static_cast<std::uint8_t>(symmetric_zero(s.element))),
+                        s.element.bits, zeros_);
+        if (codes_.empty()) return;
+        pack_fields(std::vector<std::uint8_t>(cols, zero_field(s.element)), s.element.bits,
+                    {codes_.data(), row_bytes_});
+        for (std::size_t r = 1; r < rows; ++r)
+            std::memcpy(codes_.data() + r * row_bytes_, codes_.data(), row_bytes_);
     }
 
     /// Takes the three parts as a file holds them. Throws shape_error if a part has the wrong size.
@@ -104,6 +113,12 @@ class any_qmatrix {
 
     /// The packed stream of row r.
     [[nodiscard]] std::span<std::uint8_t const> row_codes(std::size_t r) const noexcept {
+        QTK_EXPECTS(r < rows());
+        return {codes_.data() + r * row_bytes_, row_bytes_};
+    }
+    /// The same to be written as a whole, unused bits zero; rows may be written from several
+    /// threads.
+    [[nodiscard]] std::span<std::uint8_t> writable_row_codes(std::size_t r) noexcept {
         QTK_EXPECTS(r < rows());
         return {codes_.data() + r * row_bytes_, row_bytes_};
     }

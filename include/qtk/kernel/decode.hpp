@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How do fields become floats again? value = (level[field] - zero) * scale: for integers the level
-// is the field itself and the arithmetic is done on vectors, for minifloats and codebooks it is
-// looked up. One rounding a value, so every path gives the same bits.
+// How do fields become floats again, row by row? value = (level[field] - zero) * scale: for
+// integers the level is the field itself, for minifloats and codebooks it is looked up. One
+// rounding a value, so every path gives the same bits. The instruction set is chosen by whoever
+// makes a row_decoder, once.
 #pragma once
 
 #include <qtk/core/abi.hpp>
 #include <qtk/core/contract.hpp>
 #include <qtk/format/levels.hpp>
 #include <qtk/format/qmatrix.hpp>
+#include <qtk/kernel/avx2/decode.hpp>
+#include <qtk/kernel/avx512/decode.hpp>
 #include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/level_rule.hpp>
+#include <qtk/kernel/pack.hpp>
 #include <qtk/kernel/simd.hpp>
+#include <qtk/kernel/stream.hpp>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -54,50 +62,135 @@ inline void decode_integers(std::span<std::uint8_t const> fields, tile_params p,
 
 inline namespace QTK_ABI_NS {
 
-/// The same as decode_span_scalar, bit for bit, as fast as the instruction set in use allows.
-/// Throws value_error if QTK_ISA names none.
-inline void decode_span(format const& f, std::span<std::uint8_t const> fields, tile_params p,
-                        std::array<float, 256> const& level, float* out) {
-#if QTK_HAS_XSIMD
-    if (f.is_integer() && active_isa() != instruction_set::scalar)
-        return portable::decode_integers(fields, p, out);
+/// The values of neighbours in one row, fields of one byte each, of which the first has the column
+/// `left`; p are the row's tiles. The same as decode_span_scalar tile by tile, bit for bit, with the
+/// instructions of `set`, which must be usable.
+inline void decode_tiles(instruction_set set, level_rule const& rule, tile_params const* p,
+                         std::span<std::uint8_t const> fields, std::size_t left, std::size_t tile,
+                         float* out) noexcept {
+    std::size_t const n = fields.size();
+#if QTK_HAS_X86
+    std::uint8_t const* const from = fields.data();
+    if (set >= instruction_set::avx512)
+        return avx512::decode_tiles(rule, true, p, from, from + n, n, left, tile, out);
+    if (set == instruction_set::avx2)
+        return avx2::decode_tiles(rule, true, p, from, from + n, n, left, tile, out);
 #endif
-    decode_span_scalar(f, fields, p, level, out);
+    std::size_t i = 0;
+    for (std::size_t j = left / tile; i < n; ++j) {
+        std::size_t const width = std::min(n - i, (j + 1) * tile - (left + i));
+        std::span<std::uint8_t const> const some = fields.subspan(i, width);
+#if QTK_HAS_XSIMD
+        if (set != instruction_set::scalar && rule.element.is_integer())
+            portable::decode_integers(some, p[j], out + i);
+        else
+#endif
+            decode_span_scalar(rule.element, some, p[j], rule.level, out + i);
+        i += width;
+    }
 }
 
-/// Decodes rows of one matrix: keeps the table of levels and the unpacked fields between rows. One
+/// The same as decode_span_scalar, bit for bit, with the instructions of `set`.
+inline void decode_span(instruction_set set, level_rule const& rule,
+                        std::span<std::uint8_t const> fields, tile_params p, float* out) noexcept {
+    if (!fields.empty()) decode_tiles(set, rule, &p, fields, 0, fields.size(), out);
+}
+
+/// Scale and zero of every tile of tile row i, [grid.across].
+inline void load_tile_row(any_qmatrix const& q, std::size_t i, tile_params* out) noexcept {
+    std::size_t const across = q.grid().across, first = i * across;
+    scale_type const type = q.scheme().scale;
+    if (type == scale_type::f32) {
+        std::uint8_t const* at = q.scales().data() + 4 * first;
+        for (std::size_t j = 0; j < across; ++j, at += 4) {
+            std::uint32_t const bits = at[0] | std::uint32_t{at[1]} << 8 |
+                                       std::uint32_t{at[2]} << 16 | std::uint32_t{at[3]} << 24;
+            out[j].scale = std::bit_cast<float>(bits) * q.tensor_scale();
+        }
+    } else {
+        bool const is_wide = scale_bytes(type) == 2;
+        std::uint8_t const* at = q.scales().data() + scale_bytes(type) * first;
+        for (std::size_t j = 0; j < across; ++j, at += is_wide ? 2 : 1) {
+            std::uint32_t const bits = is_wide ? at[0] | std::uint32_t{at[1]} << 8 : at[0];
+            out[j].scale = load_scale(type, bits) * q.tensor_scale();
+        }
+    }
+    int const bits = q.scheme().element.bits, middle = symmetric_zero(q.scheme().element);
+    std::uint8_t const* const zeros = q.zeros().empty() ? nullptr : q.zeros().data();
+    for (std::size_t j = 0; j < across; ++j)
+        out[j].zero = zeros == nullptr ? middle : field_at(zeros, first + j, bits);
+}
+
+/// Decodes rows of one matrix: keeps levels, the scales of a tile row and scratch between rows. One
 /// a thread.
 class row_decoder {
   public:
-    explicit row_decoder(any_qmatrix const& q)
-        : q_(&q),
-          level_(levels_of(q.scheme().element)),
-          fields_(q.scheme().element.bits < 8 ? q.cols() : 0) {}
+    /// Throws value_error if QTK_ISA names no instruction set.
+    explicit row_decoder(any_qmatrix const& q) : row_decoder(q, active_isa()) {}
+    /// `set` must be usable.
+    row_decoder(any_qmatrix const& q, instruction_set set)
+        : q_(&q), set_(set), rule_(q.scheme().element), params_(q.grid().across) {}
 
     /// Row r to q.cols() floats.
     void decode(std::size_t r, float* out) {
-        format const& element = q_->scheme().element;
-        std::span<std::uint8_t const> fields = q_->row_codes(r);  // of 8 bits: as they lie
-        if (element.bits < 8) {
-            unpack_fields(fields, element.bits, fields_);
-            fields = fields_;
-        }
-        tile_grid const& grid = q_->grid();
-        for (std::size_t j = 0; j < grid.across; ++j) {
-            std::size_t const left = j * grid.cols;
-            decode_span(element, fields.subspan(left, grid.width(j)), q_->params(r / grid.rows, j),
-                        level_, out + left);
-        }
+        load(r);
+        for (std::size_t left = 0; left < q_->cols(); left += piece)
+            decode_piece(r, left, out + left);
     }
     /// Rows [first, first + count) to `out`, [count, cols].
     void decode(std::size_t first, std::size_t count, float* out) {
         for (std::size_t r = 0; r < count; ++r) decode(first + r, out + r * q_->cols());
     }
+    /// The same around the caches; stream_fence() has to follow before others read.
+    void stream(std::size_t r, float* out) {
+        alignas(64) float scratch[piece];
+        load(r);
+        for (std::size_t left = 0; left < q_->cols(); left += piece) {
+            decode_piece(r, left, scratch);
+            stream_floats(out + left, scratch, std::min(piece, q_->cols() - left));
+        }
+    }
 
   private:
+    static constexpr std::size_t piece = 2048;  // values that stay in the first-level cache
+
+    void load(std::size_t r) {
+        std::size_t const i = r / q_->grid().rows;
+        if (i != loaded_) load_tile_row(*q_, i, params_.data());
+        loaded_ = i;
+    }
+
+    void decode_piece(std::size_t r, std::size_t left, float* out) {
+        int const bits = rule_.numbers.bits;
+        std::size_t const n = std::min(piece, q_->cols() - left), tile = q_->grid().cols;
+        std::uint8_t const* const from = q_->row_codes(r).data() + packed_bytes(left, bits);
+        // The next row's bytes may be read as well: nothing depends on them.
+        std::uint8_t const* const end = q_->codes().data() + q_->codes().size();
+        bool const is_direct = bits == 8 || tile % 8 == 0 || tile >= q_->cols();
+#if QTK_HAS_X86
+        if (is_direct && set_ >= instruction_set::avx512)
+            return avx512::decode_tiles(rule_, bits == 8, params_.data(), from, end, n, left, tile,
+                                        out);
+        if (is_direct && set_ == instruction_set::avx2)
+            return avx2::decode_tiles(rule_, bits == 8, params_.data(), from, end, n, left, tile,
+                                      out);
+#endif
+        static_cast<void>(is_direct);
+        std::uint8_t unpacked[piece];
+        std::span<std::uint8_t const> fields(from, n);
+        if (bits < 8) {
+            qtk::unpack_fields(set_, {from, static_cast<std::size_t>(end - from)}, bits,
+                               std::span(unpacked, n));
+            fields = std::span<std::uint8_t const>(unpacked, n);
+        }
+        decode_tiles(set_, rule_, params_.data(), fields, left, tile, out);
+    }
+
     any_qmatrix const* q_;
-    std::array<float, 256> level_;
-    std::vector<std::uint8_t> fields_;
+    instruction_set set_;
+    level_rule rule_;
+    std::vector<tile_params> params_;
+    std::size_t loaded_ = ~std::size_t{0};
 };
 
 /// Rows [first, first + count) of q to `out`, [count, cols].

@@ -2,23 +2,20 @@
 //
 // What are the sums of n products, for many pairs of rows at once? The inner loop of every product
 // here. Any order of n float products and sums is within n * 2^-23 of the sum of |products|: the
-// bound that the vector path and its scalar twin are held against. The order depends on n and the
-// width of a vector alone: an element is the same whoever its neighbours and whatever the thread.
+// bound that the vector paths and their scalar twin are held against. The order depends on n and the
+// instruction set alone: an element is the same whoever its neighbours and whatever the thread.
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/kernel/avx2/dot.hpp>
+#include <qtk/kernel/avx512/dot.hpp>
 #include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/panel_product.hpp>
 #include <qtk/kernel/simd.hpp>
 
 #include <cstddef>
 
 namespace qtk {
-
-/// Rows of n floats, `stride` apart.
-struct dot_rows {
-    float const* data = nullptr;
-    std::size_t count = 0, stride = 0;
-};
 
 /// a . b over n floats, from the first to the last.
 [[nodiscard]] inline float dot_scalar(float const* a, float const* b, std::size_t n) noexcept {
@@ -87,15 +84,32 @@ inline void dot_all(dot_rows x, dot_rows w, std::size_t n, float* y,
 }  // namespace portable
 #endif
 
+namespace detail {
+inline namespace QTK_ABI_NS {
+
+/// dot_all on one instruction set, which this process must be able to run.
+inline void dot_all_on(instruction_set isa, dot_rows x, dot_rows w, std::size_t n, float* y,
+                       std::size_t y_stride) {
+#if QTK_HAS_X86
+    if (isa >= instruction_set::avx512) return avx512::dot_all(x, w, n, y, y_stride);
+    if (isa == instruction_set::avx2) return avx2::dot_all(x, w, n, y, y_stride);
+#endif
+#if QTK_HAS_XSIMD
+    if (isa != instruction_set::scalar) return portable::dot_all(x, w, n, y, y_stride);
+#endif
+    static_cast<void>(isa);
+    dot_all_scalar(x, w, n, y, y_stride);
+}
+
+}  // namespace QTK_ABI_NS
+}  // namespace detail
+
 inline namespace QTK_ABI_NS {
 
 /// The same as dot_all_scalar within the bound above, as fast as the instruction set in use allows.
 /// Throws value_error if QTK_ISA names none.
 inline void dot_all(dot_rows x, dot_rows w, std::size_t n, float* y, std::size_t y_stride) {
-#if QTK_HAS_XSIMD
-    if (active_isa() != instruction_set::scalar) return portable::dot_all(x, w, n, y, y_stride);
-#endif
-    dot_all_scalar(x, w, n, y, y_stride);
+    detail::dot_all_on(active_isa(), x, w, n, y, y_stride);
 }
 
 /// a . b over n floats: one element of dot_all.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How do many values of one tile become fields? `encode_span_scalar` is the meaning: the
-// quantizer's encode, value by value. The vector path does the same divisions, clamps and roundings
-// lane by lane and gives the same bits, for every format and rounding.
+// How do many values become fields? `encode_span_scalar` is the
+// meaning: the quantizer's encode, value by value. The vector paths do the same divisions, clamps
+// and roundings lane by lane and give the same bits, for every format and rounding. Quantizers other
+// than tile_quantizer are taken value by value.
 #pragma once
 
 #include <qtk/core/abi.hpp>
@@ -11,24 +12,19 @@
 #include <qtk/format/codebook.hpp>
 #include <qtk/format/minifloat.hpp>
 #include <qtk/format/round.hpp>
+#include <qtk/kernel/avx2/encode.hpp>
+#include <qtk/kernel/avx512/encode.hpp>
+#include <qtk/kernel/code_rule.hpp>
 #include <qtk/kernel/isa.hpp>
 #include <qtk/kernel/simd.hpp>
+#include <qtk/quantizer/tile_quantizer.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace qtk {
-
-/// Where stochastic rounding takes its chance from: value i of a span uses word first + i of the
-/// stream of `seed`.
-struct dither_source {
-    std::uint64_t seed = 0, first = 0;
-
-    [[nodiscard]] constexpr float at(std::size_t i) const noexcept {
-        return half_open_unit(word_at(seed, first + i));
-    }
-};
 
 /// Fields of x, one byte each; `fields` has room for x.size(). Values must be finite.
 template <quantizer Q>
@@ -41,6 +37,13 @@ void encode_span_scalar(Q const& q, std::span<float const> x, tile_params p, std
             fields[i] = q.encode(x[i], p);
     }
 }
+
+namespace detail {
+template <typename Q>
+inline constexpr bool is_tile_quantizer = false;
+template <format Element, origin Zero, rounding Round>
+inline constexpr bool is_tile_quantizer<tile_quantizer<Element, Zero, Round>> = true;
+}  // namespace detail
 
 #if QTK_HAS_XSIMD
 namespace portable {
@@ -158,16 +161,58 @@ void encode_span(Q const& q, std::span<float const> x, tile_params p, std::uint8
 
 inline namespace QTK_ABI_NS {
 
-/// The same as encode_span_scalar, bit for bit, as fast as the instruction set in use allows.
-/// Throws value_error if QTK_ISA names none.
+/// The fields of neighbours in one row, of which the first has the column `left`; p are the row's
+/// tiles. The same as encode_span_scalar tile by tile, bit for bit, with the instructions of `set`,
+/// which must be usable. `is_bounded` promises that no |x| is above 2^20 scales of its tile, as
+/// where the scale comes from the extremes; it saves the division. `is_packed` stores fields of 4
+/// bits as pairs: for avx2 and wider alone, with even tiles and an even `left`.
+template <quantizer Q>
+void encode_tiles(instruction_set set, Q const& q, tile_params const* p, std::span<float const> x,
+                  std::size_t left, std::size_t tile, bool is_bounded, bool is_packed,
+                  dither_source dither, std::uint8_t* fields) noexcept {
+#if QTK_HAS_X86
+    if constexpr (detail::is_tile_quantizer<Q>) {
+        static constexpr code_rule rule = rule_of<Q>();
+        constexpr code_kind kind = kind_of(Q::element);
+        if (set >= instruction_set::avx512)
+            return avx512::encode_tiles<kind, Q::round>(rule, p, x.data(), x.size(), left, tile,
+                                                        is_bounded, is_packed, dither, fields);
+        if (set == instruction_set::avx2)
+            return avx2::encode_tiles<kind, Q::round>(rule, p, x.data(), x.size(), left, tile,
+                                                      is_bounded, is_packed, dither, fields);
+    }
+#endif
+    QTK_EXPECTS(!is_packed);
+    static_cast<void>(is_bounded);
+    std::size_t i = 0;
+    for (std::size_t j = left / tile; i < x.size(); ++j) {
+        std::size_t const width = std::min(x.size() - i, (j + 1) * tile - (left + i));
+        std::span<float const> const some = x.subspan(i, width);
+#if QTK_HAS_XSIMD
+        if constexpr (detail::is_tile_quantizer<Q>)
+            if (set != instruction_set::scalar) {
+                portable::encode_span(q, some, p[j], fields + i, dither.from(i));
+                i += width;
+                continue;
+            }
+#endif
+        encode_span_scalar(q, some, p[j], fields + i, dither.from(i));
+        i += width;
+    }
+}
+
+/// The same as encode_span_scalar, bit for bit, with the instructions of `set`.
+template <quantizer Q>
+void encode_span(instruction_set set, Q const& q, std::span<float const> x, tile_params p,
+                 std::uint8_t* fields, dither_source dither = {}) noexcept {
+    if (!x.empty()) encode_tiles(set, q, &p, x, 0, x.size(), false, false, dither, fields);
+}
+/// The same, as fast as the instruction set in use allows. Throws value_error if QTK_ISA names
+/// none.
 template <quantizer Q>
 void encode_span(Q const& q, std::span<float const> x, tile_params p, std::uint8_t* fields,
                  dither_source dither = {}) {
-#if QTK_HAS_XSIMD
-    if (active_isa() != instruction_set::scalar)
-        return portable::encode_span(q, x, p, fields, dither);
-#endif
-    encode_span_scalar(q, x, p, fields, dither);
+    encode_span(active_isa(), q, x, p, fields, dither);
 }
 
 }  // namespace QTK_ABI_NS

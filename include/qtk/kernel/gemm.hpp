@@ -30,6 +30,15 @@ inline void require_gemm_shapes(char const* name, std::size_t out, std::size_t i
                           std::to_string(out) + "; found " + std::to_string(y.rows) + " x " +
                           std::to_string(y.cols));
 }
+
+/// Weight rows that one task multiplies: whole panels, at most eight, which use copies of X
+/// together; fewer where threads would go without.
+[[nodiscard]] inline std::size_t strip_of_weights(std::size_t rows) noexcept {
+    constexpr std::size_t most_panels = 8;
+    std::size_t const wanted = 4 * thread_count();
+    std::size_t const panels = div_ceil(div_ceil(rows, panel_columns), wanted);
+    return std::clamp<std::size_t>(panels, 1, most_panels) * panel_columns;
+}
 }  // namespace detail
 
 /// What gemm means: gemv_scalar for each row of X.
@@ -43,11 +52,13 @@ inline namespace QTK_ABI_NS {
 /// Y = X W^T with float weights, [out, in]. Each element is one dot(). Throws shape_error.
 inline void sgemm(matrix_view<float const> x, matrix_view<float const> w, matrix_view<float> y) {
     detail::require_gemm_shapes("sgemm", w.rows, w.cols, x, y);
-    constexpr std::size_t strip = 16;  // weight rows that stay in the cache while X passes by
+    instruction_set const isa = active_isa();
+    std::size_t const strip = detail::strip_of_weights(w.rows);
     parallel_for(div_ceil(w.rows, strip), w.size() * x.rows, [&](std::size_t s) {
         std::size_t const first = s * strip, count = std::min(w.rows - first, strip);
-        dot_all({x.data, x.rows, x.stride}, {w.data + first * w.stride, count, w.stride}, w.cols,
-                y.data + first, y.stride);
+        detail::dot_all_on(isa, {x.data, x.rows, x.stride},
+                           {w.data + first * w.stride, count, w.stride}, w.cols, y.data + first,
+                           y.stride);
     });
 }
 
@@ -55,13 +66,14 @@ inline void sgemm(matrix_view<float const> x, matrix_view<float const> w, matrix
 inline void gemm(any_qmatrix const& w, matrix_view<float const> x, matrix_view<float> y) {
     detail::require_gemm_shapes("gemm", w.rows(), w.cols(), x, y);
     if (x.rows == 0) return;
-    constexpr std::size_t strip = 16;
+    instruction_set const isa = active_isa();
+    constexpr std::size_t strip = panel_columns;
     parallel_for(div_ceil(w.rows(), strip), w.size() * (x.rows + 1), [&](std::size_t s) {
         std::size_t const first = s * strip, count = std::min(w.rows() - first, strip);
         std::vector<float> panel(count * w.cols());
         decode_rows(w, first, count, panel.data());
-        dot_all({x.data, x.rows, x.stride}, {panel.data(), count, w.cols()}, w.cols(),
-                y.data + first, y.stride);
+        detail::dot_all_on(isa, {x.data, x.rows, x.stride}, {panel.data(), count, w.cols()},
+                           w.cols(), y.data + first, y.stride);
     });
 }
 

@@ -53,7 +53,10 @@ inline namespace QTK_ABI_NS {
 /// gemv_scalar. Throws shape_error.
 inline void gemv(any_qmatrix const& w, std::span<float const> x, std::span<float> y) {
     detail::require_gemv_shapes(w, x.size(), y.size());
-    constexpr std::size_t strip = 32, panel = 4;  // rows of one decoder, and of one dot_all
+    instruction_set const isa = active_isa();
+    // Rows of one decoder, and of one dot_all: the kernels of wide machines take 32 together.
+    constexpr std::size_t strip = panel_columns;
+    std::size_t const panel = isa >= instruction_set::avx2 ? strip : 4;
     parallel_for(div_ceil(w.rows(), strip), w.size(), [&](std::size_t s) {
         row_decoder decoder(w);
         std::vector<float> weights(panel * w.cols());
@@ -61,8 +64,8 @@ inline void gemv(any_qmatrix const& w, std::span<float const> x, std::span<float
         for (std::size_t r = s * strip; r < end; r += panel) {
             std::size_t const count = std::min(panel, end - r);
             decoder.decode(r, count, weights.data());
-            dot_all({x.data(), 1, x.size()}, {weights.data(), count, w.cols()}, w.cols(),
-                    y.data() + r, y.size());
+            detail::dot_all_on(isa, {x.data(), 1, x.size()}, {weights.data(), count, w.cols()},
+                               w.cols(), y.data() + r, y.size());
         }
     });
 }

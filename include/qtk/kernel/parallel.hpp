@@ -19,6 +19,14 @@
 namespace qtk {
 inline namespace QTK_ABI_NS {
 
+/// Threads that parallel_for would start here: 1 without OpenMP and inside a parallel region.
+[[nodiscard]] inline std::size_t thread_count() noexcept {
+#if defined(_OPENMP)
+    if (omp_in_parallel() == 0) return static_cast<std::size_t>(omp_get_max_threads());
+#endif
+    return 1;
+}
+
 /// Calls body(i) for i in [0, n), in any order, on several threads if `work` (about one unit a
 /// nanosecond) pays for starting them. Rethrows the exception of the lowest i that threw.
 template <typename Body>

@@ -39,8 +39,12 @@
 #define QTK_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define QTK_PRAGMA_(text) _Pragma(#text)
-#define QTK_TARGET_REGION_(features) _Pragma("GCC push_options") QTK_PRAGMA_(GCC target(features))
-#define QTK_REGION_END _Pragma("GCC pop_options")
+// g++ 12 takes operands that its own headers leave undefined on purpose for mistakes (GCC PR105593).
+#define QTK_TARGET_REGION_(features)                                                             \
+    _Pragma("GCC push_options") QTK_PRAGMA_(GCC target(features)) _Pragma("GCC diagnostic push") \
+        _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")                              \
+            _Pragma("GCC diagnostic ignored \"-Wuninitialized\"")
+#define QTK_REGION_END _Pragma("GCC diagnostic pop") _Pragma("GCC pop_options")
 /// Before a loop whose count is a constant: every turn is written out.
 #define QTK_UNROLL _Pragma("GCC unroll 64")
 #endif

@@ -6,17 +6,23 @@
 //
 // Tiles of one row (groups, channels) are fitted and encoded in one pass over memory; taller tiles
 // (blocks, the whole tensor) are fitted first. Two-level scales need the largest tile scale first,
-// hence one pass more.
+// hence one pass more. That everything is finite is found out on the way; where it is not, the work
+// starts again and looks for what is wrong first.
 #pragma once
 
+#include <qtk/core/abi.hpp>
 #include <qtk/core/concepts.hpp>
 #include <qtk/core/nonfinite.hpp>
 #include <qtk/format/qmatrix.hpp>
-#include <qtk/kernel/encode.hpp>
+#include <qtk/kernel/encode_row.hpp>
+#include <qtk/kernel/isa.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/quantizer/tile_quantizer.hpp>
+#include <qtk/range/minmax.hpp>
 
-#include <cmath>
+#include <algorithm>
+#include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,6 +38,7 @@ struct quantize_options {
 };
 
 namespace detail {
+inline namespace QTK_ABI_NS {
 
 /// Round to nearest over the tiles of one matrix, [rows, cols]. Holds what the passes share.
 template <quantizer Q, range_estimator E>
@@ -46,34 +53,91 @@ class rtn_pass {
           grid_(result_.grid()) {}
 
     any_qmatrix run() && {
-        clean();
         params_.resize(grid_.count());
-        intervals_.resize(grid_.count());
-        bool const is_two_level = result_.scheme().scale == scale_type::e4m3;
-        bool const is_one_row = grid_.rows == 1;
-        if (is_two_level || !is_one_row)
-            parallel_for(grid_.down, work(), [&](std::size_t i) { measure(i); });
-        if (is_two_level) {
-            float largest = 0.0f;
-            for (interval const& range : intervals_)
-                largest = std::max(largest, Q::ideal_scale(range));
-            tensor_scale_ = two_level_tensor_scale(largest);
+        if (!is_one_pass()) intervals_.resize(grid_.count());
+        if (!run_sound()) {
+            intervals_.resize(grid_.count());
+            clean();
+            run_any();
         }
-        Q const q(result_.scheme().scale, tensor_scale_);
-        if (!is_one_row) parallel_for(grid_.down, grid_.count(), [&](std::size_t i) { fit(q, i); });
-        parallel_for(w_.rows, work(), [&](std::size_t r) {
-            if (is_one_row) {
-                if (!is_two_level) measure(r);
-                fit(q, r);
-            }
-            encode(q, r);
-        });
         result_.set_params(params_, tensor_scale_);
         return std::move(result_);
     }
 
   private:
+    /// Does the interval come from the smallest and the largest value? The kernels find those.
+    static constexpr bool takes_extremes = std::same_as<E, minmax_range> && is_tile_quantizer<Q>;
+
     std::size_t work() const noexcept { return w_.rows * w_.cols; }
+    scale_type type() const noexcept { return result_.scheme().scale; }
+    bool is_two_level() const noexcept { return type() == scale_type::e4m3; }
+    bool is_one_pass() const noexcept {
+        return takes_extremes && grid_.rows == 1 && !is_two_level();
+    }
+    dither_source dither(std::size_t r) const noexcept { return {options_.seed, r * w_.cols}; }
+
+    /// The whole work, as long as values are finite and scales fit their type; false, and nothing
+    /// is decided, as soon as one is not.
+    bool run_sound() {
+        std::atomic<bool> is_sound{true};
+        auto const go_on = [&](bool fine) {
+            if (!fine) is_sound.store(false, std::memory_order_relaxed);
+        };
+        auto const goes_on = [&] { return is_sound.load(std::memory_order_relaxed); };
+        bool const fits_rows = grid_.rows == 1 && !is_two_level();
+        if (!fits_rows) {
+            parallel_for(grid_.down, work(), [&](std::size_t i) {
+                if (goes_on()) go_on(measure_sound(i));
+            });
+            if (!goes_on()) return false;
+            choose_tensor_scale();
+        }
+        Q const q(type(), tensor_scale_);
+        if (!fits_rows)
+            parallel_for(grid_.down, grid_.count(), [&](std::size_t i) { go_on(fit(q, i)); });
+        parallel_for(w_.rows, work(), [&](std::size_t r) {
+            if (!goes_on()) return;
+            if constexpr (takes_extremes)
+                if (fits_rows)
+                    return go_on(quantize_row(isa_, q, w_.row(r), grid_.cols, dither(r),
+                                              tiles_of_row(r),
+                                              result_.writable_row_codes(r).data()));
+            if (!fits_rows || (measure_sound(r) && fit(q, r)))
+                encode_whole(q, r);
+            else
+                go_on(false);
+        });
+        return goes_on();
+    }
+
+    /// The same for whatever `clean` has left.
+    void run_any() {
+        bool const is_one_row = grid_.rows == 1;
+        if (is_two_level() || !is_one_row)
+            parallel_for(grid_.down, work(), [&](std::size_t i) { measure(i); });
+        if (is_two_level()) choose_tensor_scale();
+        Q const q(type(), tensor_scale_);
+        if (!is_one_row)
+            parallel_for(grid_.down, grid_.count(), [&](std::size_t i) { require_fit(q, i); });
+        parallel_for(w_.rows, work(), [&](std::size_t r) {
+            if (is_one_row) {
+                if (!is_two_level()) measure(r);
+                require_fit(q, r);
+            }
+            encode(q, r);
+        });
+    }
+
+    void choose_tensor_scale() {
+        if (!is_two_level()) return;
+        float largest = 0.0f;
+        for (interval const& range : intervals_) largest = std::max(largest, Q::ideal_scale(range));
+        tensor_scale_ = two_level_tensor_scale(largest);
+    }
+
+    tile_params* tiles_of_row(std::size_t r) noexcept {
+        return params_.data() + r / grid_.rows * grid_.across;
+    }
 
     /// Looks for NaN and infinity and does what the options say.
     void clean() {
@@ -114,9 +178,32 @@ class rtn_pass {
         return scratch;
     }
 
+    /// The intervals of tile row i; false if a value is not finite.
+    bool measure_sound(std::size_t i) {
+        interval* const range = intervals_.data() + i * grid_.across;
+        if constexpr (takes_extremes) {
+            std::vector<extremes> found(grid_.across);
+            for (std::size_t r = i * grid_.rows; r < i * grid_.rows + grid_.height(i); ++r) {
+                if (!measure_tiles(isa_, w_.row(r), grid_.cols, Q::has_zero_point, found.data()))
+                    return false;
+                for (std::size_t j = 0; j < grid_.across; ++j)
+                    range[j] = {std::min(range[j].lowest, found[j].lowest),
+                                std::max(range[j].highest, found[j].highest)};
+            }
+        } else {
+            for (std::size_t r = i * grid_.rows; r < i * grid_.rows + grid_.height(i); ++r) {
+                extremes whole{};
+                if (!measure_tiles(isa_, w_.row(r), std::max<std::size_t>(w_.cols, 1), false,
+                                   &whole))
+                    return false;
+            }
+            measure(i);
+        }
+        return true;
+    }
+
     void measure(std::size_t i) {
-        Q const q(result_.scheme().scale == scale_type::e4m3 ? scale_type::f32
-                                                             : result_.scheme().scale);
+        Q const q(is_two_level() ? scale_type::f32 : type());
         std::vector<float> scratch;
         for (std::size_t j = 0; j < grid_.across; ++j) {
             std::span<float const> const values = tile_values(i, j, scratch);
@@ -127,32 +214,47 @@ class rtn_pass {
         }
     }
 
-    void fit(Q const& q, std::size_t i) {
+    /// The parameters of tile row i; false if a scale does not fit its type.
+    bool fit(Q const& q, std::size_t i) {
+        bool fits = true;
         for (std::size_t j = 0; j < grid_.across; ++j) {
             tile_params& p = params_[i * grid_.across + j];
-            if (p.zero == lost) {
+            bool const is_lost = p.zero == lost;
+            if (is_lost)
                 p = {std::numeric_limits<float>::quiet_NaN(), symmetric_zero(Q::element)};
-                continue;
-            }
-            p = q.fit(intervals_[i * grid_.across + j]);
-            if (is_nonfinite(p.scale))
-                throw value_error(std::string(options_.name) + ": tile (" + std::to_string(i) +
-                                  ", " + std::to_string(j) + ") needs a larger scale than " +
-                                  std::string(word_for(scale_types, q.type())) +
-                                  " can hold. Hint: store scales as bf16 or f32");
+            else
+                p = q.fit(intervals_[i * grid_.across + j]);
+            fits = fits && (is_lost || !is_nonfinite(p.scale));
         }
+        return fits;
+    }
+    void require_fit(Q const& q, std::size_t i) {
+        if (fit(q, i)) return;
+        std::size_t j = 0;
+        while (!is_nonfinite(q.fit(intervals_[i * grid_.across + j]).scale)) ++j;
+        throw value_error(std::string(options_.name) + ": tile (" + std::to_string(i) + ", " +
+                          std::to_string(j) + ") needs a larger scale than " +
+                          std::string(word_for(scale_types, q.type())) +
+                          " can hold. Hint: store scales as bf16 or f32");
     }
 
+    void encode_whole(Q const& q, std::size_t r) {
+        encode_row(isa_, q, tiles_of_row(r), w_.row(r), 0, grid_.cols, takes_extremes, dither(r),
+                   result_.writable_row_codes(r).data());
+    }
+
+    /// Tiles that are lost have no codes.
     void encode(Q const& q, std::size_t r) {
+        tile_params const* const p = tiles_of_row(r);
+        if (!has_nonfinite_) return encode_whole(q, r);
         std::vector<std::uint8_t> fields(w_.cols);
         for (std::size_t j = 0; j < grid_.across; ++j) {
-            tile_params const p = params_[r / grid_.rows * grid_.across + j];
             std::size_t const left = j * grid_.cols, width = grid_.width(j);
-            if (p.scale != p.scale)
-                std::fill_n(fields.data() + left, width, static_cast<std::uint8_t>(p.zero));
+            if (p[j].scale != p[j].scale)
+                std::fill_n(fields.data() + left, width, static_cast<std::uint8_t>(p[j].zero));
             else
-                encode_span(q, w_.row(r).subspan(left, width), p, fields.data() + left,
-                            {.seed = options_.seed, .first = r * w_.cols + left});
+                encode_span(isa_, q, w_.row(r).subspan(left, width), p[j], fields.data() + left,
+                            dither(r).from(left));
         }
         result_.set_row(r, fields);
     }
@@ -170,9 +272,13 @@ class rtn_pass {
     std::vector<tile_params> params_;
     float tensor_scale_ = 1.0f;
     bool has_nonfinite_ = false;
+    instruction_set isa_ = active_isa();
 };
 
+}  // namespace QTK_ABI_NS
 }  // namespace detail
+
+inline namespace QTK_ABI_NS {
 
 /// Round to nearest with quantizer Q, whose element and symmetry are those of `s`; w is [rows,
 /// cols]. Throws nonfinite_error by default, value_error if a tile's scale does not fit the
@@ -183,5 +289,35 @@ template <quantizer Q, range_estimator E>
                                            quantize_options const& options = {}) {
     return detail::rtn_pass<Q, E>(s, w, estimator, options).run();
 }
+
+/// The values that round to nearest leaves, without codes in between: bit for bit what decoding
+/// round_to_nearest gives, where tiles have one row, scales one level, and the interval is that of
+/// the extremes. Writes them to `out`, [rows, cols]; false, with `out` half written, if a value is
+/// not finite or a scale does not fit.
+template <quantizer Q>
+[[nodiscard]] bool fake_round_to_nearest(scheme const& s, matrix_view<float const> w,
+                                         matrix_view<float> out,
+                                         quantize_options const& options = {}) {
+    tile_grid const grid(s.grain, w.rows, w.cols);
+    QTK_EXPECTS(grid.rows == 1 && s.scale != scale_type::e4m3);
+    instruction_set const set = active_isa();
+    bool const is_large = outgrows_cache(w.size() * sizeof(float));
+    level_rule const rule(Q::element);
+    Q const q(s.scale);
+    std::atomic<bool> is_sound{true};
+    constexpr std::size_t strip = 16;  // rows between two fences
+    parallel_for(div_ceil(w.rows, strip), w.size(), [&](std::size_t at) {
+        std::vector<tile_params> params(grid.across);
+        for (std::size_t r = at * strip; r < std::min(w.rows, (at + 1) * strip); ++r)
+            if (is_sound.load(std::memory_order_relaxed) &&
+                !fake_quantize_row(set, q, rule, w.row(r), grid.cols, {options.seed, r * w.cols},
+                                   is_large, params.data(), out.row(r).data()))
+                is_sound.store(false, std::memory_order_relaxed);
+        if (is_large) stream_fence();
+    });
+    return is_sound.load();
+}
+
+}  // namespace QTK_ABI_NS
 
 }  // namespace qtk

@@ -10,8 +10,8 @@
 #include <qtk/core/contract.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
+#include <qtk/kernel/row_math.hpp>
 #include <qtk/model/blas.hpp>
-#include <qtk/model/row_math.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -9,7 +9,7 @@
 #include <qtk/io/limits.hpp>
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/strict_json.hpp>
-#include <qtk/model/activation.hpp>
+#include <qtk/kernel/activation.hpp>
 
 #include <cmath>
 #include <cstddef>

@@ -9,7 +9,7 @@
 #pragma once
 
 #include <qtk/core/matrix.hpp>
-#include <qtk/model/activation.hpp>
+#include <qtk/kernel/activation.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
 #include <qtk/model/norm.hpp>

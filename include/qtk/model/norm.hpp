@@ -8,7 +8,7 @@
 
 #include <qtk/core/contract.hpp>
 #include <qtk/core/matrix_view.hpp>
-#include <qtk/model/row_math.hpp>
+#include <qtk/kernel/row_math.hpp>
 
 #include <cmath>
 #include <cstddef>

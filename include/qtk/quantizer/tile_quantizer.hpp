@@ -112,10 +112,18 @@ class tile_quantizer {
                 return rounded_scale(type_, power < ideal ? std::ldexp(1.0f, exponent + 1) : power);
             } else {
                 float const largest = std::max(std::fabs(range.lowest), std::fabs(range.highest));
-                int const exponent = std::ilogb(largest) - std::ilogb(largest_level(Element));
-                return rounded_scale(type_, std::ldexp(1.0f, exponent));
+                constexpr int own =
+                    static_cast<int>(std::bit_cast<std::uint32_t>(largest_level(Element)) >> 23) -
+                    127;
+                int const biased =
+                    static_cast<int>(std::bit_cast<std::uint32_t>(largest) >> 23) - own;
+                // A power of two by its bits where both are normal: no call of the library.
+                if (largest >= std::numeric_limits<float>::min() && biased > 0)
+                    return std::bit_cast<float>(static_cast<std::uint32_t>(biased) << 23);
+                return rounded_scale(type_, std::ldexp(1.0f, std::ilogb(largest) - own));
             }
         }
+        if (type_ == scale_type::f32 && tensor_scale_ == 1.0f) return ideal;  // the common case
         return rounded_scale(type_, ideal / tensor_scale_) * tensor_scale_;
     }
 

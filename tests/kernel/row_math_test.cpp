@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/model/row_math.hpp>
+#include <qtk/kernel/row_math.hpp>
 // The header under test comes first, so that it is seen to need nothing else.
 #include <qtk/core/random.hpp>
 

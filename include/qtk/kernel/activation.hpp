@@ -11,7 +11,7 @@
 // with s(z) = 1 / (1 + e^-z).
 #pragma once
 
-#include <qtk/model/row_math.hpp>
+#include <qtk/kernel/row_math.hpp>
 
 #include <cmath>
 #include <cstdint>

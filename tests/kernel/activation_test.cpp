@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/model/activation.hpp>
+#include <qtk/kernel/activation.hpp>
 
 #include <doctest/doctest.h>
 

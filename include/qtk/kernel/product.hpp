@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Y = f(X W^T + bias) + residual with packed weights, on the widest instruction set there is:
+//
+//     qtk::packed_matrix const w = qtk::prepack(qtk::quantize<w4>(weight));     // once
+//     qtk::gemm(w, x, y, {.activations = qtk::activation_type::a8_group});      // as often as needed
+//
+// X [m, in] is f32 or bf16, Y [m, out] too. Row m of Y does not depend on the other rows with int8
+// activations, and never on the number of threads.
+#pragma once
+
+#include <qtk/core/abi.hpp>
+#include <qtk/core/error.hpp>
+#include <qtk/kernel/aligned_bytes.hpp>
+#include <qtk/kernel/epilogue.hpp>
+#include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/packed_matrix.hpp>
+#include <qtk/kernel/parallel.hpp>
+#include <qtk/kernel/product_isa.hpp>
+#include <qtk/kernel/product_scalar.hpp>
+#include <qtk/kernel/quantized_rows.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string>
+
+namespace qtk {
+
+/// What the activations are while they are multiplied.
+enum class activation_type : std::uint8_t {
+    f32,       ///< as they are: weight-only quantization
+    bf16,      ///< rounded to bf16, and so are the decoded weights; sums are f32
+    a8_row,    ///< int8 with one scale a row (per token)
+    a8_group,  ///< int8 with one scale a row and group of the weights; of 128 where groups are longer
+    a8_static  ///< int8 with one scale for all, known beforehand
+};
+
+struct product_options {
+    activation_type activations = activation_type::f32;
+    float static_scale =
+        0.0f;  ///< a8_static: the scale, positive; codes are x / scale in [-127, 127]
+    epilogue end = {};
+};
+
+namespace detail {
+
+inline void require_product_shapes(packed_matrix const& w, input_rows const& x,
+                                   output_rows const& y, product_options const& options) {
+    auto const shape = [](std::size_t rows, std::size_t cols) {
+        return std::to_string(rows) + " x " + std::to_string(cols);
+    };
+    if (x.cols != w.cols() || y.rows != x.rows || y.cols != w.rows())
+        throw shape_error("gemm: W is " + shape(w.rows(), w.cols()) + ", X " +
+                          shape(x.rows, x.cols) + ", so X needs " + std::to_string(w.cols()) +
+                          " columns and Y is " + shape(x.rows, w.rows()) + "; found " +
+                          shape(y.rows, y.cols));
+    epilogue const& end = options.end;
+    if (!end.bias.empty() && end.bias.size() != w.rows())
+        throw shape_error("gemm: expected " + std::to_string(w.rows()) + " biases, found " +
+                          std::to_string(end.bias.size()));
+    if (end.residual.data != nullptr &&
+        (end.residual.rows != y.rows || end.residual.cols != y.cols))
+        throw shape_error("gemm: expected a residual of " + shape(y.rows, y.cols) + ", found " +
+                          shape(end.residual.rows, end.residual.cols));
+}
+
+/// Are the activations integers while they are multiplied?
+[[nodiscard]] constexpr bool is_int8(activation_type type) noexcept {
+    return type != activation_type::f32 && type != activation_type::bf16;
+}
+
+inline void require_int8_product(packed_matrix const& w, product_options const& options) {
+    if (!has_integer_levels(w.scheme().element))
+        throw value_error("gemm: " + to_string(w.scheme()) +
+                          " has levels that are no small integers, so int8 activations cannot be "
+                          "multiplied with it. Hint: use activation_type::f32 or bf16");
+    if (options.activations == activation_type::a8_static &&
+        !(options.static_scale > 0.0f && std::isfinite(options.static_scale)))
+        throw value_error("gemm: a8_static needs a positive finite static_scale, found " +
+                          std::to_string(options.static_scale));
+}
+
+[[nodiscard]] inline segment_plan plan_for(packed_layout const& w, activation_type type) {
+    constexpr std::size_t units_of_128 = 4, longest_group = 512 / unit_depth;
+    if (type != activation_type::a8_group) return segment_plan(w, longest_segment);
+    return segment_plan(w, w.group_units <= longest_group ? longest_group : units_of_128);
+}
+
+inline namespace QTK_ABI_NS {
+
+struct purpose_of_rows;  // names the scratch of activations
+
+/// Rows of X that are worked on together, and panels that one task takes.
+inline constexpr std::size_t row_block = 128;
+
+/// Splits a product into parts and calls body(part) for each, on several threads if that pays.
+template <typename Body>
+void for_each_part(std::size_t rows, packed_layout const& w, Body const& body) {
+    std::size_t const blocks = div_ceil(rows, row_block);
+    std::size_t const work = checked_mul(checked_mul(w.rows, w.cols) / 16 + 1, rows);
+    // Enough parts that threads end together, few enough that each streams for a while.
+    std::size_t const wanted = div_ceil(4 * thread_count(), blocks);
+    std::size_t const panels = std::max<std::size_t>(1, div_ceil(w.panels, wanted));
+    std::size_t const across = div_ceil(w.panels, panels);
+    parallel_for(blocks * across, work, [&](std::size_t i) {
+        std::size_t const row = i / across * row_block, panel = i % across * panels;
+        body(product_part{row, std::min(rows, row + row_block), panel,
+                          std::min(w.panels, panel + panels)});
+    });
+}
+
+/// `rows` rows as int8, in scratch of the calling thread; row_of(r) are the floats of row r.
+template <typename RowOf>
+[[nodiscard]] quantized_rows quantize_all(instruction_set isa, packed_layout const& w,
+                                          std::size_t rows, product_options const& options,
+                                          RowOf const& row_of) {
+    segment_plan const plan = plan_for(w, options.activations);
+    activation_scale const sharing =
+        options.activations == activation_type::a8_group ? activation_scale::segment
+        : options.activations == activation_type::a8_row ? activation_scale::row
+                                                         : activation_scale::fixed;
+    quantized_rows_storage const sizes(rows, w.depth(), plan.total);
+    quantized_rows const codes = quantized_rows_in(thread_scratch<purpose_of_rows>(sizes.bytes()),
+                                                   rows, w, plan, sharing, options.static_scale);
+    std::size_t const all_rows = div_ceil(rows, codes.tile_rows) * codes.tile_rows;
+    parallel_for(all_rows, rows * w.cols, [&](std::size_t r) {
+        if (r >= rows) return clear_row(r, codes);
+        quantize_row_on(isa, row_of(r), r, w, codes);
+    });
+    return codes;
+}
+
+inline void run_int8(instruction_set isa, packed_view const& w, input_rows const& x,
+                     output_rows const& y, product_options const& options) {
+    quantized_rows const codes = quantize_all(isa, w.layout, x.rows, options, [&](std::size_t r) {
+        struct purpose_of_one;
+        return x.row(r, x.is_bf16
+                            ? reinterpret_cast<float*>(thread_scratch<purpose_of_one>(x.cols * 4))
+                            : nullptr);
+    });
+    for_each_part(x.rows, w.layout,
+                  [&](product_part const& part) { product_int8_on(isa, w, codes, part, y); });
+}
+
+/// Rows of floats along the filled-up axis: x itself where it lies so.
+[[nodiscard]] inline float_rows filled_up(packed_layout const& w, input_rows const& x) {
+    if (w.is_dense() && !x.is_bf16) return {static_cast<float const*>(x.data), x.stride};
+    std::size_t const depth = div_ceil(w.depth(), std::size_t{16}) * 16;
+    auto* const rows = reinterpret_cast<float*>(
+        thread_scratch<purpose_of_rows>(checked_mul(checked_mul(x.rows, depth), sizeof(float))));
+    parallel_for(x.rows, x.rows * x.cols, [&](std::size_t r) {
+        float* const to = rows + r * depth;
+        std::memset(to, 0, depth * sizeof(float));
+        // A dense row is converted into its place; others are moved group by group.
+        float* const flat = w.is_dense() ? to : nullptr;
+        struct purpose_of_one;
+        float* const scratch =
+            flat != nullptr || !x.is_bf16
+                ? flat
+                : reinterpret_cast<float*>(thread_scratch<purpose_of_one>(x.cols * 4));
+        float const* const from = x.row(r, scratch);
+        if (from == to) return;
+        for (std::size_t left = 0; left < w.cols; left += w.group)
+            std::memcpy(to + w.depth_of(left), from + left,
+                        std::min(w.group, w.cols - left) * sizeof(float));
+    });
+    return {rows, depth};
+}
+
+/// The product on one instruction set; shapes have been checked.
+inline void run_product(instruction_set isa, packed_view const& w, input_rows const& x,
+                        output_rows const& y, product_options const& options) {
+    if (x.rows == 0 || w.layout.rows == 0) return;
+    if (is_int8(options.activations)) return run_int8(isa, w, x, y, options);
+    float_rows const rows = filled_up(w.layout, x);
+    bool const is_bf16 = options.activations == activation_type::bf16;
+    for_each_part(x.rows, w.layout, [&](product_part const& part) {
+        if (is_bf16) return product_bf16_on(isa, w, rows, part, y);
+        product_f32_on(isa, w, rows, part, y);
+    });
+}
+
+/// All checks, then the product on `isa`, which this process must be able to run.
+inline void checked_product(instruction_set isa, packed_matrix const& w, input_rows const& x,
+                            output_rows y, product_options const& options) {
+    require_product_shapes(w, x, y, options);
+    if (is_int8(options.activations)) require_int8_product(w, options);
+    y.end = options.end;
+    run_product(isa, w.view(), x, y, options);
+}
+
+}  // namespace QTK_ABI_NS
+}  // namespace detail
+
+inline namespace QTK_ABI_NS {
+
+/// Y = f(X W^T + bias) + residual; X is [m, in], Y [m, out], both f32 or bf16. Throws shape_error
+/// for shapes that do not fit, value_error for options that do not, and if QTK_ISA names nothing.
+template <typename In, typename Out>
+void gemm(packed_matrix const& w, matrix_view<In> x, matrix_view<Out> y,
+          product_options const& options = {}) {
+    detail::checked_product(active_isa(), w, input_rows(x), output_rows(y), options);
+}
+
+/// y = f(W x + bias) + residual: gemm of one row.
+inline void gemv(packed_matrix const& w, std::span<float const> x, std::span<float> y,
+                 product_options const& options = {}) {
+    gemm(w, matrix_view<float const>(x.data(), 1, x.size()),
+         matrix_view<float>(y.data(), 1, y.size()), options);
+}
+
+}  // namespace QTK_ABI_NS
+}  // namespace qtk

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every test of GGUF products goes through: random blocks with sensible scales.
+#pragma once
+
+#include <qtk/core/random.hpp>
+#include <qtk/kernel/gguf_product.hpp>
+
+#include <array>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace cases {
+
+inline constexpr std::array<qtk::gguf_type, 4> gguf_types{
+    qtk::gguf_type::q4_0, qtk::gguf_type::q8_0, qtk::gguf_type::q4_K, qtk::gguf_type::q6_K};
+
+/// Random bytes; d and dmin are random halves near one hundredth. `shift` bytes off alignment.
+struct gguf_weights {
+    std::vector<std::uint8_t> storage;
+    qtk::gguf_view view;
+
+    gguf_weights(qtk::gguf_type type, std::size_t rows, std::size_t cols, std::size_t shift = 1) {
+        view = {type, {}, rows, cols};
+        std::size_t const block = view.block_bytes(), count = rows * view.row_blocks();
+        storage.resize(shift + block * count);
+        qtk::splitmix64 random(19 + rows + cols);
+        for (std::uint8_t& b : storage) b = static_cast<std::uint8_t>(random());
+        auto const put_scale = [&](std::size_t at) {
+            float const value = (0.5f + qtk::half_open_unit(random())) / 64.0f;
+            std::uint16_t const bits = qtk::float_to_f16(random() % 2 != 0 ? value : -value);
+            storage[at] = static_cast<std::uint8_t>(bits & 0xff);
+            storage[at + 1] = static_cast<std::uint8_t>(bits >> 8);
+        };
+        for (std::size_t i = 0; i < count; ++i) {
+            std::size_t const at = shift + i * block;
+            put_scale(at + (type == qtk::gguf_type::q6_K ? 208 : 0));
+            if (type == qtk::gguf_type::q4_K) put_scale(at + 2);
+        }
+        view.bytes = {storage.data() + shift, block * count};
+    }
+};
+
+inline std::vector<float> gguf_product_on(qtk::instruction_set isa, qtk::gguf_view const& w,
+                                          std::vector<float> const& x, std::size_t m,
+                                          qtk::product_options const& options) {
+    std::vector<float> y(m * w.rows, -1.0f);
+    qtk::detail::checked_gguf_product(isa, w, qtk::matrix_view<float const>(x.data(), m, w.cols),
+                                      qtk::matrix_view<float>(y.data(), m, w.rows), options);
+    return y;
+}
+
+}  // namespace cases

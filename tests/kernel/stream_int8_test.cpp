@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/avx512/stream_int8.hpp>
+
+#include <doctest/doctest.h>
+
+#include "product_cases.hpp"
+
+#if QTK_HAS_X86
+
+// product_test.cpp compares whole products; here: every number of rows that is streamed, in a part
+// that begins inside the matrix.
+TEST_CASE("1 to 16 rows are streamed, wherever the part begins") {
+    if (!qtk::cpu().avx512) return;
+    for (qtk::format const& f : {qtk::i2, qtk::i3, qtk::i4, qtk::i5, qtk::i6, qtk::i8, qtk::nf4}) {
+        std::string const name(qtk::name_of(f));
+        CAPTURE(name);
+        for (std::size_t rows = 1; rows <= qtk::avx512::most_streamed; ++rows) {
+            cases::product const p({.element = f, .grain = qtk::per_group(64)},
+                                   {128 + rows, 64, 96});
+            qtk::product_options const options{.activations = qtk::activation_type::a8_group};
+            std::vector<float> const y = p.on(qtk::instruction_set::avx512, options);
+            for (std::size_t m = 128; m < 128 + rows; ++m) {
+                std::vector<float> one(64);
+                qtk::detail::checked_product(
+                    qtk::instruction_set::scalar, p.packed,
+                    qtk::matrix_view<float const>(p.x.data() + m * 96, 1, 96),
+                    qtk::matrix_view<float>(one.data(), 1, 64), options);
+                for (std::size_t n = 0; n < 64; ++n) REQUIRE(y[m * 64 + n] == one[n]);
+            }
+        }
+    }
+}
+
+#endif
