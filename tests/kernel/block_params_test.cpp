@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/kernel/avx2/block_params.hpp>
 #include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/prepack.hpp>
 
 #include <doctest/doctest.h>
 

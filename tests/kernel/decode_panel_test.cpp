@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/kernel/avx512/decode_panel.hpp>
+#include <qtk/kernel/prepack.hpp>
 
 #include <doctest/doctest.h>
 

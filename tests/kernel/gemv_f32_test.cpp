@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/kernel/avx512/gemv_f32.hpp>
+#include <qtk/kernel/prepack.hpp>
+#include <qtk/kernel/product.hpp>
 
 #include <doctest/doctest.h>
 

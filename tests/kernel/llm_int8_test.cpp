@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/kernel/llm_int8.hpp>
+#include <qtk/kernel/prepack.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/decode.hpp>
 #include <qtk/kernel/outlier_columns.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/prepack.hpp>
 #include <qtk/kernel/prepack_panel.hpp>
 
 #include <doctest/doctest.h>

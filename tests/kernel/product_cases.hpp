@@ -3,9 +3,9 @@
 // What every test of a packed product goes through: schemes, shapes with tails, instruction sets.
 #pragma once
 
-#include <qtk/kernel/decode.hpp>
-#include <qtk/kernel/prepack.hpp>
-#include <qtk/kernel/product.hpp>
+#include <qtk/format/levels.hpp>
+#include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/product_options.hpp>
 
 #include "cases.hpp"
 #include <array>
@@ -62,12 +62,11 @@ inline bool within(std::vector<float> const& found, std::vector<float> const& ex
     return all;
 }
 
-/// Scalar among them: comparing it with itself costs little.
+/// Those that are compared with scalar.
 inline std::vector<qtk::instruction_set> usable_isas() {
     std::vector<qtk::instruction_set> all;
-    for (auto const set :
-         {qtk::instruction_set::scalar, qtk::instruction_set::xsimd, qtk::instruction_set::avx2,
-          qtk::instruction_set::avx512, qtk::instruction_set::amx})
+    for (auto const set : {qtk::instruction_set::xsimd, qtk::instruction_set::avx2,
+                           qtk::instruction_set::avx512, qtk::instruction_set::amx})
         if (qtk::is_usable(set)) all.push_back(set);
     return all;
 }
@@ -85,24 +84,10 @@ struct product {
     std::vector<float> x, decoded;
     std::array<float, 256> level;
 
-    product(qtk::scheme const& s, product_shape size)
-        : shape(size),
-          weights(random_qmatrix(s, size.n, size.k, 17 + size.m)),
-          packed(qtk::prepack(weights)),
-          x(qtk::gaussian_vector(size.m * size.k, 23 + size.n)),
-          decoded(size.n * size.k),
-          level(qtk::levels_of(s.element)) {
-        qtk::decode_rows(weights, 0, size.n, decoded.data());
-    }
+    product(qtk::scheme const& s, product_shape size);
 
     [[nodiscard]] std::vector<float> on(qtk::instruction_set isa,
-                                        qtk::product_options const& options) const {
-        std::vector<float> y(shape.m * shape.n, -1.0f);
-        qtk::detail::checked_product(isa, packed,
-                                     qtk::matrix_view<float const>(x.data(), shape.m, shape.k),
-                                     qtk::matrix_view<float>(y.data(), shape.m, shape.n), options);
-        return y;
-    }
+                                        qtk::product_options const& options) const;
     /// What each result of float and bf16 products may differ by from the twin's.
     [[nodiscard]] std::vector<double> bounds(qtk::activation_type type) const {
         std::vector<double> all(shape.m * shape.n);

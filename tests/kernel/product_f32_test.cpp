@@ -5,6 +5,7 @@
 #include <qtk/kernel/avx2/product_f32.hpp>
 #include <qtk/kernel/avx512/product_f32.hpp>
 #include <qtk/kernel/portable/product_f32.hpp>
+#include <qtk/kernel/prepack.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/prepack.hpp>
+#include <qtk/kernel/product.hpp>
 #include <qtk/kernel/product_scalar.hpp>
 
 #include <doctest/doctest.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/kernel/avx512/stream_int8.hpp>
+#include <qtk/kernel/product.hpp>
 
 #include <doctest/doctest.h>
 

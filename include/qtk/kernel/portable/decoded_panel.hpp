@@ -9,6 +9,7 @@
 #include <qtk/format/levels.hpp>
 #include <qtk/kernel/packed_matrix.hpp>
 #include <qtk/kernel/simd.hpp>
+#include <qtk/kernel/target.hpp>
 
 #include <array>
 #include <bit>
@@ -30,23 +31,6 @@ inline constexpr std::size_t rows_together = 4;
     return ints::load_aligned(word);
 }
 
-/// Outputs [column, column + lanes) of a unit, k = 4 i + j: their fields, one to a lane.
-[[nodiscard]] inline ints fields_at(std::uint8_t const* unit, bit_planes planes, std::size_t column,
-                                    std::size_t k) noexcept {
-    // The place of the first byte of an output is that of k - k % 4.
-    field_place const at = place_in_unit(planes, column, k - k % 4);
-    int const shift =
-        8 * static_cast<int>(std::endian::native == std::endian::little ? k % 4 : 3 - k % 4);
-    ints field =
-        (line_part(unit + at.low_byte) >> (shift + at.low_bit)) & ints((1 << planes.low) - 1);
-    if (planes.high > 0) {
-        ints const high = (line_part(unit + at.high_byte) >> (shift + at.high_bit)) &
-                          ints((1 << planes.high) - 1);
-        field = field | (high << planes.low);
-    }
-    return field;
-}
-
 /// level[field] - shift[output], times scale[output], of `count` units to [k][32]. Integers need no
 /// table: level[field] == field.
 struct panel_decoder {
@@ -57,16 +41,28 @@ struct panel_decoder {
     void operator()(std::uint8_t const* unit, std::size_t count, std::size_t unit_bytes,
                     float const* shift, float const* scale, float* to) const noexcept {
         for (std::size_t u = 0; u < count; ++u, unit += unit_bytes)
-            for (std::size_t k = 0; k < unit_depth; ++k, to += panel_columns)
-                for (std::size_t c = 0; c < panel_columns; c += lanes) {
-                    floats const value = levels_of_fields(fields_at(unit, planes, c, k));
-                    ((value - floats::load_unaligned(shift + c)) *
-                     floats::load_unaligned(scale + c))
-                        .store_unaligned(to + c);
-                }
+            for (std::size_t k = 0; k < unit_depth; k += 4, to += 4 * panel_columns)
+                for (std::size_t c = 0; c < panel_columns; c += lanes)
+                    decode_four(unit, place_in_unit(planes, c, k),
+                                floats::load_unaligned(shift + c),
+                                floats::load_unaligned(scale + c), to + c);
     }
 
   private:
+    /// 4 k of some outputs, which lie in 32 bits each: at k % 4 == j in byte j.
+    void decode_four(std::uint8_t const* unit, field_place const& at, floats shift, floats scale,
+                     float* to) const noexcept {
+        ints const low_mask((1 << planes.low) - 1), high_mask((1 << planes.high) - 1);
+        ints const low = line_part(unit + at.low_byte), high = line_part(unit + at.high_byte);
+        QTK_UNROLL
+        for (int j = 0; j < 4; ++j, to += panel_columns) {
+            int const byte = 8 * (std::endian::native == std::endian::little ? j : 3 - j);
+            ints field = (low >> (byte + at.low_bit)) & low_mask;
+            if (planes.high > 0)
+                field = field | (((high >> (byte + at.high_bit)) & high_mask) << planes.low);
+            ((levels_of_fields(field) - shift) * scale).store_unaligned(to);
+        }
+    }
     [[nodiscard]] floats levels_of_fields(ints fields) const noexcept {
         if (is_integer) return xsimd::to_float(fields);
         alignas(64) std::int32_t field[lanes];
@@ -82,25 +78,31 @@ struct panel_decoder {
 template <std::size_t R>
 void add_products(float const* w, float const* x, std::size_t stride, std::size_t depth,
                   float* c) noexcept {
-    constexpr std::size_t vectors = 2, width = vectors * lanes;
+    constexpr std::size_t width = 2 * lanes;
     static_assert(panel_columns % width == 0);
     for (std::size_t left = 0; left < panel_columns; left += width) {
-        floats sum[R][vectors];
-        for (std::size_t r = 0; r < R; ++r)
-            for (std::size_t v = 0; v < vectors; ++v)
-                sum[r][v] = floats::load_unaligned(c + r * panel_columns + left + v * lanes);
+        floats sum[R][2];
+        float* const to = c + left;
+        QTK_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            sum[r][0] = floats::load_unaligned(to + r * panel_columns);
+            sum[r][1] = floats::load_unaligned(to + r * panel_columns + lanes);
+        }
         for (std::size_t k = 0; k < depth; ++k) {
             float const* const from = w + k * panel_columns + left;
             floats const a = floats::load_unaligned(from), b = floats::load_unaligned(from + lanes);
+            QTK_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
                 floats const factor(x[r * stride + k]);
                 sum[r][0] = xsimd::fma(a, factor, sum[r][0]);
                 sum[r][1] = xsimd::fma(b, factor, sum[r][1]);
             }
         }
-        for (std::size_t r = 0; r < R; ++r)
-            for (std::size_t v = 0; v < vectors; ++v)
-                sum[r][v].store_unaligned(c + r * panel_columns + left + v * lanes);
+        QTK_UNROLL
+        for (std::size_t r = 0; r < R; ++r) {
+            sum[r][0].store_unaligned(to + r * panel_columns);
+            sum[r][1].store_unaligned(to + r * panel_columns + lanes);
+        }
     }
 }
 
