@@ -68,8 +68,8 @@ void product(benchmark::State& state, packed_case const& c) {
     qtk::packed_matrix const& first = packed_weights(c.scheme, c.size);
     rotation<qtk::packed_matrix> weights(copies_of(first.bytes(), c.heat),
                                          [&] { return copy_of(first); });
-    qtk::detail::input_rows const x(operands.input());
-    qtk::detail::output_rows const y(operands.output());
+    qtk::input_rows const x(operands.input());
+    qtk::output_rows const y(operands.output());
     qtk::product_options const options{.activations = c.activations};
     run(state,
         product_work(c.size, first.bytes(), c.heat, unit_of(c.activations), c.isa, threads()),
