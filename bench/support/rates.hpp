@@ -31,15 +31,19 @@ template <typename... Parts>
 }
 
 /// Per iteration: `bytes` read and written once, `codes` coded. For rows of one thread that only
-/// move bytes, wherever those lie.
-inline void set_rates(benchmark::State& state, std::size_t bytes, std::size_t codes) {
+/// move bytes; they lie in `from`, or in the nearest level that holds them.
+inline void set_rates(benchmark::State& state, std::size_t bytes, std::size_t codes, level from) {
     using benchmark::Counter;
     auto const rounds = static_cast<std::int64_t>(state.iterations());
     state.SetBytesProcessed(rounds * static_cast<std::int64_t>(bytes));
     state.counters["codes"] = Counter(static_cast<double>(codes) * static_cast<double>(rounds),
                                       Counter::kIsRate, Counter::kIs1000);
-    work const w{.bytes_read = static_cast<double>(bytes), .from = level_of(bytes)};
+    work const w{.bytes_read = static_cast<double>(bytes), .from = from};
     state.counters["of_limit"] = Counter(seconds_at_limit(w), Counter::kIsIterationInvariantRate);
+}
+
+inline void set_rates(benchmark::State& state, std::size_t bytes, std::size_t codes) {
+    set_rates(state, bytes, codes, level_of(bytes));
 }
 
 /// Times call(), which does `w`, and sets the counters from the median of its times. Calls of a few
