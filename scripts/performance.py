@@ -343,10 +343,11 @@ def picture_text(runs):
         if found:
             peaks.append((label, max(found)))
     isa = next((run["context"].get("isa") for run in runs if run["program"] == "kernel"), None)
+    # GGUF's types and unpacked floats stay in the tables: no picture has room for more lines.
     lines = []
     for _, threads, own in rows:
         shown = [row for row in own if threads == 1 and row.operation in ("gemv", "gemm") and row.heat != "cold"
-                 and row.by in BASELINES + (isa,)]
+                 and (row.by in BASELINES or row.by == isa and "/" in row.scheme)]
         for family in families(shown):
             points = [(row.figures["ops_per_second"] / row.figures["bytes_per_second"], row.figures["ops_per_second"])
                       for row in sorted(family, key=rows_of_x)]

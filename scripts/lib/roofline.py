@@ -8,7 +8,7 @@ WIDTH, HEIGHT = 1080, 600
 LEFT, RIGHT, TOP, BOTTOM = 72, 330, 56, 64
 LABEL_STEP = 19
 # Okabe and Ito: told apart with any kind of colour vision.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c00", "#882255")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c00", "#882255", "#000000")
 HALO = ' paint-order="stroke" stroke="#fff" stroke-width="4"'
 GREYS = ("#8a8a8a", "#4d4d4d", "#a9744f")
 
