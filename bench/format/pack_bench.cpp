@@ -12,8 +12,12 @@
 
 namespace {
 
-void sizes(benchmark::internal::Benchmark* bench) {
-    bench->Arg(4096)->Arg(262'144)->Arg(16'777'216);
+using namespace qtk_bench;
+
+/// Fields: in the first cache, in the second, beyond the last.
+std::vector<std::size_t> sizes() {
+    if (run_extent() == extent::smoke) return {4096};
+    return {4096, 262'144, 67'108'864};
 }
 
 std::vector<std::uint8_t> random_fields(std::size_t n, int bits) {
@@ -24,54 +28,55 @@ std::vector<std::uint8_t> random_fields(std::size_t n, int bits) {
     return fields;
 }
 
-void copy_fields(benchmark::State& state) {
-    std::vector<std::uint8_t> const fields =
-        random_fields(static_cast<std::size_t>(state.range(0)), 8);
-    std::vector<std::uint8_t> out(fields.size());
-    for (auto _ : state) {
-        std::memcpy(out.data(), fields.data(), fields.size());
-        benchmark::DoNotOptimize(out.data());
-        benchmark::ClobberMemory();
+struct operands {
+    huge_buffer fields, bytes;
+
+    operands(std::size_t n, int bits)
+        : fields(in_huge_pages(std::span<std::uint8_t const>(random_fields(n, bits)))),
+          bytes(qtk::packed_bytes(n, bits)) {
+        qtk::pack_fields(fields.as<std::uint8_t const>(), bits, bytes.as<std::uint8_t>());
     }
-    qtk_bench::set_rates(state, 2 * fields.size(), fields.size());
+};
+
+work moved(std::size_t read, std::size_t written) {
+    return {.bytes_read = static_cast<double>(read),
+            .bytes_written = static_cast<double>(written),
+            .from = level_of(read + written)};
 }
 
-void pack(benchmark::State& state, int bits) {
-    std::vector<std::uint8_t> const fields =
-        random_fields(static_cast<std::size_t>(state.range(0)), bits);
-    std::vector<std::uint8_t> bytes(qtk::packed_bytes(fields.size(), bits));
-    for (auto _ : state) {
-        qtk::pack_fields(fields, bits, bytes);
-        benchmark::DoNotOptimize(bytes.data());
-        benchmark::ClobberMemory();
-    }
-    qtk_bench::set_rates(state, fields.size() + bytes.size(), fields.size());
+void copy_fields(benchmark::State& state, std::size_t n) {
+    operands const data(n, 8);
+    run(state, moved(n, n), [&] { std::memcpy(data.bytes.data(), data.fields.data(), n); });
 }
 
-void unpack(benchmark::State& state, int bits) {
-    std::vector<std::uint8_t> fields =
-        random_fields(static_cast<std::size_t>(state.range(0)), bits);
-    std::vector<std::uint8_t> bytes(qtk::packed_bytes(fields.size(), bits));
-    qtk::pack_fields(fields, bits, bytes);
-    for (auto _ : state) {
-        qtk::unpack_fields(bytes, bits, fields);
-        benchmark::DoNotOptimize(fields.data());
-        benchmark::ClobberMemory();
-    }
-    qtk_bench::set_rates(state, fields.size() + bytes.size(), fields.size());
+void pack(benchmark::State& state, std::size_t n, int bits) {
+    operands const data(n, bits);
+    run(state, moved(n, data.bytes.size()), [&] {
+        qtk::pack_fields(data.fields.as<std::uint8_t const>(), bits, data.bytes.as<std::uint8_t>());
+    });
+}
+
+void unpack(benchmark::State& state, std::size_t n, int bits) {
+    operands const data(n, bits);
+    run(state, moved(data.bytes.size(), n), [&] {
+        qtk::unpack_fields(data.bytes.as<std::uint8_t const>(), bits,
+                           data.fields.as<std::uint8_t>());
+    });
 }
 
 int const registered = [] {
-    using qtk_bench::bench_name;
-    benchmark::RegisterBenchmark("pack/u8/memcpy", copy_fields)->Apply(sizes);
-    for (int const bits : {2, 3, 4, 8}) {
-        std::string const scheme = "u" + std::to_string(bits);
-        benchmark::RegisterBenchmark(bench_name("pack", scheme, "scalar").c_str(),
-                                     [bits](benchmark::State& state) { pack(state, bits); })
-            ->Apply(sizes);
-        benchmark::RegisterBenchmark(bench_name("unpack", scheme, "scalar").c_str(),
-                                     [bits](benchmark::State& state) { unpack(state, bits); })
-            ->Apply(sizes);
+    for (std::size_t const n : sizes()) {
+        std::string const count = std::to_string(n);
+        for (char const* const operation : {"pack", "unpack"})
+            benchmark::RegisterBenchmark(bench_name(operation, "u8", "memcpy", count).c_str(),
+                                         [=](benchmark::State& state) { copy_fields(state, n); });
+        for (int const bits : {2, 3, 4, 8}) {
+            std::string const scheme = "u" + std::to_string(bits);
+            benchmark::RegisterBenchmark(bench_name("pack", scheme, "scalar", count).c_str(),
+                                         [=](benchmark::State& state) { pack(state, n, bits); });
+            benchmark::RegisterBenchmark(bench_name("unpack", scheme, "scalar", count).c_str(),
+                                         [=](benchmark::State& state) { unpack(state, n, bits); });
+        }
     }
     return 0;
 }();

@@ -1,67 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How fast is y = W x? First the plain loop over float weights, then packed codes. One thread more
-// or less is the caller's: set OMP_NUM_THREADS.
+// How fast is y = W x without packing the weights for it? Canonical codes, decoded on the way, hot
+// and cold. The loop and the libraries to compare with stand in baseline_bench.cpp.
 #include <qtk/kernel/gemv.hpp>
-#include <qtk/method/rtn.hpp>
 #include <qtk/quantize_any.hpp>
 
 #include "rates.hpp"
-#include <vector>
+#include "shapes.hpp"
 
 namespace {
 
-void sizes(benchmark::internal::Benchmark* bench) {
-    bench->Args({256, 256})->Args({1024, 1024})->Args({4096, 4096})->UseRealTime();
-}
+using namespace qtk_bench;
 
-void float_loop(benchmark::State& state) {
-    auto const rows = static_cast<std::size_t>(state.range(0));
-    auto const cols = static_cast<std::size_t>(state.range(1));
-    std::vector<float> const w = qtk::gaussian_vector(rows * cols, 1),
-                             x = qtk::gaussian_vector(cols, 2);
-    std::vector<float> y(rows);
-    for (auto _ : state) {
-        for (std::size_t r = 0; r < rows; ++r)
-            y[r] = qtk::dot_scalar(w.data() + r * cols, x.data(), cols);
-        benchmark::DoNotOptimize(y.data());
-        benchmark::ClobberMemory();
-    }
-    qtk_bench::set_rates(state, (rows * cols + cols + rows) * sizeof(float), rows * cols);
-}
+using product = void (*)(qtk::any_qmatrix const& w, std::span<float const> x, std::span<float> y);
 
-template <typename Product>
-void run(benchmark::State& state, qtk::scheme const& s, Product const& product) {
-    auto const rows = static_cast<std::size_t>(state.range(0));
-    auto const cols = static_cast<std::size_t>(state.range(1));
-    std::vector<float> const values = qtk::gaussian_vector(rows * cols, 1),
-                             x = qtk::gaussian_vector(cols, 2);
-    qtk::any_qmatrix const w =
-        qtk::quantize_any(qtk::matrix_view<float const>(values.data(), rows, cols), s);
-    std::vector<float> y(rows);
-    for (auto _ : state) {
-        product(w, x, y);
-        benchmark::DoNotOptimize(y.data());
-        benchmark::ClobberMemory();
-    }
-    qtk_bench::set_rates(state, w.bytes() + (cols + rows) * sizeof(float), rows * cols);
+void codes(benchmark::State& state, shape const& s, qtk::scheme const& scheme, warmth heat,
+           qtk::instruction_set isa, int team) {
+    product_operands const operands(s);
+    qtk::any_qmatrix const first = qtk::quantize_any(normal_weights(s.n, s.k), scheme);
+    rotation<qtk::any_qmatrix> weights(copies_of(first.bytes(), heat), [&] { return first; });
+    work const done = product_work(s, first.bytes(), heat, arithmetic::f32, isa, team);
+    auto const x = operands.x.as<float>();
+    auto const y = operands.y.as<float>();
+    if (isa == qtk::instruction_set::scalar)
+        run(state, done, [&] { qtk::gemv_scalar(weights.next(), x, y); });
+    else
+        run(state, done, [&] { qtk::gemv(weights.next(), x, y); });
 }
 
 int const registered = [] {
-    using qtk_bench::bench_name;
-    benchmark::RegisterBenchmark("gemv/f32/float_loop", float_loop)->Apply(sizes);
-    for (qtk::scheme const& s :
+    using qtk::instruction_set;
+    shape const s{1, side(), side()};
+    auto const add = [&](qtk::scheme const& scheme, warmth heat, instruction_set isa, int team) {
+        benchmark::RegisterBenchmark(
+            bench_name("gemv_codes", scheme_name(scheme), "f32", qtk::name_of(isa), s.text(),
+                       name_of(heat))
+                .c_str(),
+            [=](benchmark::State& state) { codes(state, s, scheme, heat, isa, team); });
+    };
+    for (qtk::scheme const& scheme :
          {qtk::scheme{.element = qtk::i8, .grain = qtk::per_channel},
           qtk::scheme{.element = qtk::i4, .grain = qtk::per_group(128)}, qtk::mxfp4}) {
-        std::string const scheme = qtk::to_string(s);
-        benchmark::RegisterBenchmark(
-            bench_name("gemv", scheme, "scalar").c_str(),
-            [s](benchmark::State& state) { run(state, s, qtk::gemv_scalar); })
-            ->Args({256, 256})
-            ->UseRealTime();
-        benchmark::RegisterBenchmark(bench_name("gemv", scheme, qtk::isa()).c_str(),
-                                     [s](benchmark::State& state) { run(state, s, qtk::gemv); })
-            ->Apply(sizes);
+        add(scheme, warmth::hot, instruction_set::scalar, 1);
+        if (qtk::active_isa() == instruction_set::scalar) continue;
+        for (warmth const heat : {warmth::hot, warmth::cold})
+            add(scheme, heat, qtk::active_isa(), threads());
     }
     return 0;
 }();

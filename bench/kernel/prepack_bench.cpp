@@ -22,7 +22,9 @@ class matrices {
         : scheme_(s),
           grid_(s.grain, rows, cols),
           size_(rows * qtk::packed_bytes(cols, s.element.bits)),
-          count_((std::size_t{256} << 20) / size_),
+          count_(qtk_bench::run_extent() == qtk_bench::extent::smoke
+                     ? 1
+                     : (std::size_t{256} << 20) / size_),
           codes_(count_ * size_),
           scales_(grid_.count() * qtk::scale_bytes(s.scale)),
           zeros_(s.has_zero_point() ? qtk::packed_bytes(grid_.count(), s.element.bits) : 0) {
@@ -67,7 +69,7 @@ void read(benchmark::State& state, qtk::scheme const& s) {
         benchmark::DoNotOptimize(sums.data());
         benchmark::ClobberMemory();
     }
-    qtk_bench::set_rates(state, all.bytes(), rows * cols);
+    qtk_bench::set_rates(state, all.bytes(), rows * cols, qtk_bench::level::dram);
 }
 
 void copy(benchmark::State& state, qtk::scheme const& s) {
@@ -82,7 +84,7 @@ void copy(benchmark::State& state, qtk::scheme const& s) {
         benchmark::DoNotOptimize(to.data());
         benchmark::ClobberMemory();
     }
-    qtk_bench::set_rates(state, all.bytes(), rows * cols);
+    qtk_bench::set_rates(state, all.bytes(), rows * cols, qtk_bench::level::dram);
 }
 
 void prepack(benchmark::State& state, qtk::scheme const& s, qtk::instruction_set isa) {
@@ -91,7 +93,7 @@ void prepack(benchmark::State& state, qtk::scheme const& s, qtk::instruction_set
         qtk::packed_matrix const packed = qtk::detail::prepack_on(isa, all.next());
         benchmark::DoNotOptimize(packed.view().data);
     }
-    qtk_bench::set_rates(state, all.bytes(), rows * cols);
+    qtk_bench::set_rates(state, all.bytes(), rows * cols, qtk_bench::level::dram);
 }
 
 void unpack(benchmark::State& state, qtk::scheme const& s, qtk::instruction_set isa) {
@@ -101,7 +103,7 @@ void unpack(benchmark::State& state, qtk::scheme const& s, qtk::instruction_set 
         qtk::any_qmatrix const q = qtk::detail::unpack_on(isa, packed);
         benchmark::DoNotOptimize(q.codes().data());
     }
-    qtk_bench::set_rates(state, all.bytes(), rows * cols);
+    qtk_bench::set_rates(state, all.bytes(), rows * cols, qtk_bench::level::dram);
 }
 
 int const registered = [] {

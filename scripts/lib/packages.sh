@@ -53,6 +53,11 @@ need_test_tools() {
         '<rapidcheck.h>' librapidcheck-dev clang-format clang-format ccache ccache
 }
 
+# What the benches need: the library of rows, the peer that they are compared with (OpenBLAS is a library already).
+need_bench_tools() {
+    need python3 python3 '<benchmark/benchmark.h>' libbenchmark-dev '<oneapi/dnnl/dnnl.hpp>' libdnnl-dev ccache ccache
+}
+
 # need_conan: Conan in the virtual environment .venv of the checkout.
 need_conan() {
     if .venv/bin/conan --version >/dev/null 2>&1; then return 0; fi

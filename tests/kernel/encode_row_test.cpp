@@ -106,10 +106,10 @@ TEST_CASE("a value that is not finite and a scale that does not fit are reported
 
 TEST_CASE("blocks of a row are whole tiles and whole bytes") {
     for (std::size_t const tile : {1u, 3u, 16u, 100u, 127u, 128u, 600u, 2000u}) {
-        std::size_t const block = qtk::detail::row_block(tile, 100'000);
+        std::size_t const block = qtk::detail::tiles_at_once(tile, 100'000);
         CHECK(block % tile == 0);
         CHECK(block % 8 == 0);
         CHECK(block / tile <= qtk::encode_block_values);
     }
-    CHECK(qtk::detail::row_block(100, 90) == 90);
+    CHECK(qtk::detail::tiles_at_once(100, 90) == 90);
 }

@@ -25,7 +25,7 @@ namespace detail {
 
 /// Values of a row that can be taken together: whole tiles and, once packed, whole bytes; about
 /// encode_block_values of them where tiles allow. Never more than encode_block_values tiles.
-[[nodiscard]] inline std::size_t row_block(std::size_t tile, std::size_t cols) noexcept {
+[[nodiscard]] inline std::size_t tiles_at_once(std::size_t tile, std::size_t cols) noexcept {
     if (tile >= cols) return cols;
     std::size_t const unit = std::lcm(tile, std::size_t{8});
     std::size_t const block = unit < encode_block_values ? encode_block_values / unit * unit : unit;
@@ -77,7 +77,7 @@ template <quantizer Q>
 [[nodiscard]] bool quantize_row(instruction_set set, Q const& q, std::span<float const> x,
                                 std::size_t tile, dither_source dither, tile_params* p,
                                 std::uint8_t* codes) noexcept {
-    std::size_t const block = detail::row_block(tile, x.size());
+    std::size_t const block = detail::tiles_at_once(tile, x.size());
     for (std::size_t left = 0; left < x.size(); left += block) {
         std::span<float const> const some = x.subspan(left, std::min(block, x.size() - left));
         if (!fit_extremes(set, q, some, tile, p + left / tile)) return false;
@@ -94,7 +94,7 @@ template <quantizer Q>
                                      std::span<float const> x, std::size_t tile,
                                      dither_source dither, bool is_large, tile_params* p,
                                      float* out) noexcept {
-    std::size_t const block = detail::row_block(tile, x.size());
+    std::size_t const block = detail::tiles_at_once(tile, x.size());
     alignas(64) std::uint8_t fields[encode_block_values];
     alignas(64) float values[encode_block_values];
     for (std::size_t left = 0; left < x.size(); left += block) {
