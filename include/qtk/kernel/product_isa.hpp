@@ -5,6 +5,7 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/kernel/amx/product_int8.hpp>
 #include <qtk/kernel/avx512/product_int8.hpp>
 #include <qtk/kernel/avx512/quantize_rows.hpp>
 #include <qtk/kernel/isa.hpp>
@@ -38,6 +39,7 @@ inline void product_int8_on(instruction_set isa, packed_view const& w, quantized
 #if QTK_HAS_X86
     switch (isa) {
         case instruction_set::amx:
+            return amx::product_int8(w, x, part, y);
         case instruction_set::avx512:
             return avx512::product_int8(w, x, part, y);
         default:
