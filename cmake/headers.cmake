@@ -63,6 +63,7 @@ set(QTK_HEADERS
     qtk/kernel/amx/block_int8.hpp
     qtk/kernel/amx/operands.hpp
     qtk/kernel/amx/panel_reader.hpp
+    qtk/kernel/amx/product_bf16.hpp
     qtk/kernel/amx/product_int8.hpp
     qtk/kernel/amx/stream_int8.hpp
     qtk/kernel/amx/tile.hpp

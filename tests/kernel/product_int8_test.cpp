@@ -57,7 +57,9 @@ std::vector<qtk::scheme> all_groups(qtk::origin zero) {
     std::vector<qtk::scheme> all{{.element = qtk::i4, .zero = zero},
                                  {.element = qtk::i4, .grain = qtk::per_channel, .zero = zero}};
     for (int const group : {20, 32, 64, 96, 128, 192})
-        all.push_back({.element = qtk::i4, .grain = qtk::granularity{.rows = 1, .cols = group}, .zero = zero});
+        all.push_back({.element = qtk::i4,
+                       .grain = qtk::granularity{.rows = 1, .cols = group},
+                       .zero = zero});
     return all;
 }
 
@@ -108,8 +110,8 @@ TEST_CASE("more rows than a block of tiles, and panels beyond, give the twin's b
     qtk::segment_plan const plan(w.layout, 16);
     qtk::quantized_rows_storage const sizes(300, w.layout.depth(), plan.total);
     qtk::aligned_bytes storage(sizes.bytes());
-    qtk::quantized_rows const x = qtk::quantized_rows_in(
-        storage.data(), 300, w.layout, plan, qtk::activation_scale::segment, 1.0f);
+    qtk::quantized_rows const x = qtk::quantized_rows_in(storage.data(), 300, w.layout, plan,
+                                                         qtk::activation_scale::segment, 1.0f);
     for (std::size_t r = 0; r < 304; ++r)
         if (r < 300)
             qtk::quantize_row_scalar(p.x.data() + 128 * r, r, w.layout, x);

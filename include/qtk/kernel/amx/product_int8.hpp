@@ -90,8 +90,8 @@ inline void multiply_block(avx512::int8_context const& job, product_part const& 
     std::memset(scratch.c[0], 0, pairs * 4096);
     std::memset(scratch.c[1], 0, pairs * 4096);
     auto const reader_of = [&](std::size_t p) {
-        return panel_reader{&job, {job.w, &x.plan, p, p + 1}, nullptr, 0, scratch.scales[p & 1],
-                            segments};
+        return panel_reader{&job, {job.w, &x.plan, p, p + 1}, nullptr,
+                            0,    scratch.scales[p & 1],      segments};
     };
     panel_reader reader = reader_of(part.panel);
     unpack(reader, scratch.codes[part.panel & 1], shape, 0, units);
@@ -176,9 +176,9 @@ inline void multiply_part(avx512::int8_context const& job, product_part const& p
     tile_config config;
     config.shape(4, 16, bytes).shape(5, 16, bytes).shape(6, depth, 64).shape(7, depth, 64);
     tile_session const session(config);
-    auto* const multiply = x.has_row_scales()
-                               ? (has_zero ? multiply_block<false, true> : multiply_block<false, false>)
-                               : (has_zero ? multiply_block<true, true> : multiply_block<true, false>);
+    auto* const multiply =
+        x.has_row_scales() ? (has_zero ? multiply_block<false, true> : multiply_block<false, false>)
+                           : (has_zero ? multiply_block<true, true> : multiply_block<true, false>);
     for (std::size_t row = 0; row < all; row += most)
         multiply(job, part, part.row + row, all - row < most ? all - row : most, unpack, y, scratch,
                  row_sums);
@@ -213,8 +213,8 @@ inline void stream_part(avx512::int8_context const& job, product_part const& par
     config.shape(2, lower, 64).shape(3, lower, 64).shape(5, lower, 32 * units);
     config.shape(6, 8 * units, 64).shape(7, 8 * units, 64);
     tile_session const session(config);
-    stream_rows_job const job_of_rows{&job, &part, &y, sums, ones, rows, (rows + 3) / 4,
-                                      x.plan.total * x.tile_rows};
+    stream_rows_job const job_of_rows{
+        &job, &part, &y, sums, ones, rows, (rows + 3) / 4, x.plan.total * x.tile_rows};
     (tiles == 2 ? two : one)(job_of_rows, scratch);
     _mm_sfence();
 }

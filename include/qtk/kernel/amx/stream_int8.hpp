@@ -128,8 +128,7 @@ inline void stream_panels(stream_rows_job const& rows, stream_scratch& scratch) 
     constexpr std::size_t ahead = 1024;
     __m512i const constant = constant_of<Kind>(*rows.job);
     segment_cursor now{&w, &x.plan, rows.part->panel, rows.part->panel_end};
-    panel_reader reader{rows.job, now,           nullptr, 0, scratch.scales,
-                        stream_scratch::segments};
+    panel_reader reader{rows.job, now, nullptr, 0, scratch.scales, stream_scratch::segments};
     for (std::size_t k = 0; k < 2; ++k) {
         read_unit<Kind, 0>(reader, constant, ahead, scratch.codes + 2048 * k, half);
         if (shape.units == 2)
@@ -192,8 +191,8 @@ inline void stream_panels(stream_rows_job const& rows, stream_scratch& scratch) 
         scaled = stored;
         std::size_t const place = now.index * x.tile_rows;
         stored = {scratch.scales + turn % stream_scratch::segments * scales_of_segment,
-                  x.has_row_scales() ? rows.ones : x.scales + first + place, rows.sums + place, true,
-                  now.is_last_of_panel()};
+                  x.has_row_scales() ? rows.ones : x.scales + first + place, rows.sums + place,
+                  true, now.is_last_of_panel()};
         if (stored.ends_panel) depth = 0;
     }
     // Two turns without a product empty the pipeline.
