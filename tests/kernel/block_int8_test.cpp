@@ -19,12 +19,14 @@ struct buffers {
 };
 
 QTK_AMX_REGION
-void one_step(qtk::amx::block_operands const& s, qtk::amx::step_shape const& shape, buffers& b) {
+void one_step(qtk::amx::block_operands const& s, qtk::amx::step_range const& range,
+              qtk::amx::step_shape const& shape, buffers& b) {
     qtk::amx::tile_session const session;
     qtk::amx::block_scaling const to_c{{b.row, b.row}, {b.sum, b.sum}, b.column, b.c};
-    qtk::amx::run_step<true, true>(s, shape, b.first, b.second, to_c);  // scales zeros
-    qtk::amx::drain_step<true, true>(b.second, b.first, to_c);          // scales what was no step
-    qtk::amx::drain_step<true, true>(b.first, b.second, to_c);          // scales the step
+    qtk::amx::run_step<true, true>(s, range, shape, b.first, b.second, to_c);  // scales zeros
+    // The tiles held zeros, which are scaled now; then the step's sums are.
+    qtk::amx::run_step<true, true, false>({}, {}, shape, b.second, b.first, to_c);
+    qtk::amx::run_step<true, true, false>({}, {}, shape, b.first, b.second, to_c);
 }
 QTK_REGION_END
 
@@ -45,7 +47,7 @@ TEST_CASE("a step's sums are scaled two steps later") {
         for (std::size_t i = 0; i < 64; ++i)
             b.column[i] = i < 32 ? 0.5f + static_cast<float>(i) : 0;
         for (std::size_t i = 0; i < 16; ++i) b.row[i] = 2.0f, b.sum[i] = 0.0f;
-        one_step({a.data(), a.data() + 3 * 1024, w.data(), 0, steps}, shape, b);
+        one_step({a.data(), a.data() + 3 * 1024, w.data()}, {steps, 0, 1024, 0, 0}, shape, b);
         for (std::size_t r = 0; r < 32; ++r)
             for (std::size_t c = 0; c < 32; ++c) {
                 int sum = 0;

@@ -12,10 +12,11 @@
 namespace {
 
 QTK_AMX_REGION
-void read_step(qtk::amx::panel_reader& r, qtk::amx::step_shape const& shape, std::uint8_t* to) {
+void read_step(qtk::amx::panel_reader& r, qtk::amx::panel_reader::place& at,
+               qtk::amx::step_shape const& shape, std::uint8_t* to) {
     __m512i const constant = qtk::amx::constant_of<4>(*r.job);
-    qtk::amx::read_unit<4, 0>(r, constant, 1024, to, shape.half);
-    if (shape.units == 2) qtk::amx::read_unit<4, 1>(r, constant, 1024, to, shape.half);
+    qtk::amx::read_unit<4, 0, 1024>(r, at, constant, to, shape.half);
+    if (shape.units == 2) qtk::amx::read_unit<4, 1, 1024>(r, at, constant, to, shape.half);
 }
 QTK_REGION_END
 
@@ -74,10 +75,11 @@ TEST_CASE("a reader yields every code of a panel, zeros past the end of segments
         qtk::amx::step_shape const shape(layout);
         alignas(64) float scales[16 * qtk::amx::scales_of_segment];
         alignas(64) std::uint8_t step[2048];
-        qtk::amx::panel_reader reader{&job, {&w.view(), &plan, 0, 1}, nullptr, 0, scales, 16};
+        qtk::amx::panel_reader reader{&job, {&w.view(), &plan, 0, 1}, scales, 16};
+        qtk::amx::panel_reader::place at;
         std::size_t const deep = shape.units * 32;
         for (std::size_t k0 = 0; k0 < layout.depth(); k0 += deep) {
-            read_step(reader, shape, step);
+            read_step(reader, at, shape, step);
             for (std::size_t c = 0; c < 32; ++c)
                 for (std::size_t k = 0; k < deep; ++k)
                     REQUIRE(code_at(step, shape, c, k) ==
@@ -88,7 +90,7 @@ TEST_CASE("a reader yields every code of a panel, zeros past the end of segments
             for (std::size_t c = 0; c < 32; ++c)
                 REQUIRE(scales[s * qtk::amx::scales_of_segment + c] == q.params(c, s).scale);
         // Nothing is left: reading on is harmless.
-        read_step(reader, shape, step);
+        read_step(reader, at, shape, step);
     }
 }
 

@@ -23,13 +23,18 @@
 namespace qtk::amx {
 inline namespace QTK_ABI_NS {
 
-/// One step's operands.
-struct block_operands {
-    std::int8_t const* a0 = nullptr;  // tiles of the first 16 rows
-    std::int8_t const* a1 = nullptr;
-    std::uint8_t const* b = nullptr;  // operands of the segment's first step
-    std::size_t depth = 0;            ///< number of that step in the panel
+/// Where a segment lies: bytes in a row tile of activations and in the operands of a panel.
+struct step_range {
     std::size_t steps = 0;
+    std::size_t a = 0, a_next = 0;  ///< of its first and second step
+    std::size_t b = 0;              ///< of its first step
+    std::size_t depth = 0;          ///< number of that step
+};
+/// One step's operands: activations of both row tiles, and the panel.
+struct block_operands {
+    std::int8_t const* a0 = nullptr;
+    std::int8_t const* a1 = nullptr;
+    std::uint8_t const* b = nullptr;
 };
 /// A segment of a 32 x 32 block whose sums are on their way to the results c [2][2][16][16].
 struct block_scaling {
@@ -41,105 +46,97 @@ struct block_scaling {
 
 QTK_AMX_REGION
 
-/// Half a tile, eight rows, joins the results.
+/// Half a tile, eight rows, joins the results c. w and z are the scales and shifts of its outputs;
+/// rows and sums those of its row tile.
 template <int Piece, bool BySegment, bool HasZero>
-QTK_ALWAYS_INLINE void scale_piece(std::int32_t const* tiles, block_scaling const& s) noexcept {
-    constexpr int tile = Piece / 2, first = Piece % 2 * 8;
-    __m512 const w = _mm512_load_ps(s.column + tile % 2 * 16);
-    __m512 const z = _mm512_load_ps(s.column + 32 + tile % 2 * 16);
-    float const* const rows = s.row[tile / 2] + first;
-    float const* const sums = s.sum[tile / 2] + first;
-    std::int32_t const* const from = tiles + 256 * tile + 16 * first;
-    float* const c = s.c + 256 * tile + 16 * first;
+QTK_ALWAYS_INLINE void scale_piece(std::int32_t const* tiles, __m512 w, __m512 z, float const* rows,
+                                   float const* sums, float* c) noexcept {
+    constexpr int first = Piece % 2 * 8, at = 256 * (Piece / 2) + 16 * first;
     QTK_UNROLL
     for (int r = 0; r < 8; ++r) {
-        __m512 const v = _mm512_cvtepi32_ps(_mm512_load_si512(from + 16 * r));
-        __m512 const f = BySegment ? _mm512_mul_ps(w, _mm512_set1_ps(rows[r])) : w;
-        __m512 y = _mm512_fmadd_ps(v, f, _mm512_load_ps(c + 16 * r));
-        if constexpr (HasZero) y = _mm512_fmadd_ps(z, _mm512_set1_ps(sums[r]), y);
-        _mm512_store_ps(c + 16 * r, y);
+        __m512 const v = _mm512_cvtepi32_ps(_mm512_load_si512(tiles + at + 16 * r));
+        __m512 const f = BySegment ? _mm512_mul_ps(w, _mm512_set1_ps(rows[first + r])) : w;
+        __m512 y = _mm512_fmadd_ps(v, f, _mm512_load_ps(c + at + 16 * r));
+        if constexpr (HasZero) y = _mm512_fmadd_ps(z, _mm512_set1_ps(sums[first + r]), y);
+        _mm512_store_ps(c + at + 16 * r, y);
     }
 }
 
 /// One step. Tiles 0 to 3 hold sums [2 row tile + half], 4 and 5 activations, 6 and 7 the halves of
 /// the operands. `out` receives the sums of the step before, `in` holds those of the one before that.
-template <bool BySegment, bool HasZero>
-QTK_ALWAYS_INLINE void run_step(block_operands const& s, step_shape const& shape, std::int32_t* out,
-                                std::int32_t const* in, block_scaling const& done) noexcept {
-    std::uint8_t const* b = s.b;
-    std::size_t const tile = 16 * tile_depth, half = shape.half;
-    std::size_t a = shape.offset(s.depth, tile);
-    QTK_TILE_LOAD_ONCE(4, s.a0 + a, 64);
-    QTK_TILE_LOAD(6, b, 64);
+/// Without Multiplies only the latter two happen.
+template <bool BySegment, bool HasZero, bool Multiplies = true>
+QTK_ALWAYS_INLINE void run_step(block_operands const& s, step_range const& segment,
+                                step_shape const& shape, std::int32_t* out, std::int32_t const* in,
+                                block_scaling const& done) noexcept {
+    // In registers: a struct would be read again after each tile instruction.
+    __m512 const w0 = _mm512_load_ps(done.column), w1 = _mm512_load_ps(done.column + 16);
+    __m512 z0 = w0, z1 = w1;
+    if constexpr (HasZero)
+        z0 = _mm512_load_ps(done.column + 32), z1 = _mm512_load_ps(done.column + 48);
+    float const *const row0 = done.row[0], *const row1 = done.row[1];
+    float const *const sum0 = done.sum[0], *const sum1 = done.sum[1];
+    float* const c = done.c;
+    std::size_t const half = shape.half, steps = segment.steps;
+    std::int8_t const *a0 = s.a0 + segment.a, *a1 = s.a1 + segment.a;
+    std::uint8_t const* b = s.b + segment.b;
+    if constexpr (Multiplies) {
+        QTK_TILE_LOAD_ONCE(4, a0, 64);
+        QTK_TILE_LOAD(6, b, 64);
+    }
     QTK_TILE_STORE(0, out, 64);
     QTK_TILE_ZERO(0);
-    QTK_TILE_DOT_S8(0, 4, 6);
-    scale_piece<0, BySegment, HasZero>(in, done);
-    QTK_TILE_LOAD(7, b + half, 64);
+    if constexpr (Multiplies) QTK_TILE_DOT_S8(0, 4, 6);
+    scale_piece<0, BySegment, HasZero>(in, w0, z0, row0, sum0, c);
+    if constexpr (Multiplies) QTK_TILE_LOAD(7, b + half, 64);
     QTK_TILE_STORE(1, out + 256, 64);
     QTK_TILE_ZERO(1);
-    QTK_TILE_DOT_S8(1, 4, 7);
-    scale_piece<1, BySegment, HasZero>(in, done);
-    QTK_TILE_LOAD_ONCE(5, s.a1 + a, 64);
+    if constexpr (Multiplies) QTK_TILE_DOT_S8(1, 4, 7);
+    scale_piece<1, BySegment, HasZero>(in, w0, z0, row0, sum0, c);
+    if constexpr (Multiplies) QTK_TILE_LOAD_ONCE(5, a1, 64);
     QTK_TILE_STORE(2, out + 512, 64);
     QTK_TILE_ZERO(2);
-    QTK_TILE_DOT_S8(2, 5, 6);
-    scale_piece<2, BySegment, HasZero>(in, done);
+    if constexpr (Multiplies) QTK_TILE_DOT_S8(2, 5, 6);
+    scale_piece<2, BySegment, HasZero>(in, w1, z1, row0, sum0, c);
     QTK_TILE_STORE(3, out + 768, 64);
     QTK_TILE_ZERO(3);
-    QTK_TILE_DOT_S8(3, 5, 7);
-    scale_piece<3, BySegment, HasZero>(in, done);
-    if (s.steps == 1) {
-        scale_piece<4, BySegment, HasZero>(in, done);
-        scale_piece<5, BySegment, HasZero>(in, done);
-        scale_piece<6, BySegment, HasZero>(in, done);
-        scale_piece<7, BySegment, HasZero>(in, done);
+    if constexpr (Multiplies) QTK_TILE_DOT_S8(3, 5, 7);
+    scale_piece<3, BySegment, HasZero>(in, w1, z1, row0, sum0, c);
+    if (!Multiplies || steps == 1) {
+        scale_piece<4, BySegment, HasZero>(in, w0, z0, row1, sum1, c);
+        scale_piece<5, BySegment, HasZero>(in, w0, z0, row1, sum1, c);
+        scale_piece<6, BySegment, HasZero>(in, w1, z1, row1, sum1, c);
+        scale_piece<7, BySegment, HasZero>(in, w1, z1, row1, sum1, c);
         return;
     }
-    a = shape.offset(s.depth + 1, tile);
-    b += shape.bytes;
-    QTK_TILE_LOAD_ONCE(4, s.a0 + a, 64);
-    QTK_TILE_LOAD(6, b, 64);
-    QTK_TILE_DOT_S8(0, 4, 6);
-    scale_piece<4, BySegment, HasZero>(in, done);
-    QTK_TILE_LOAD(7, b + half, 64);
-    QTK_TILE_DOT_S8(1, 4, 7);
-    scale_piece<5, BySegment, HasZero>(in, done);
-    QTK_TILE_LOAD_ONCE(5, s.a1 + a, 64);
-    QTK_TILE_DOT_S8(2, 5, 6);
-    scale_piece<6, BySegment, HasZero>(in, done);
-    QTK_TILE_DOT_S8(3, 5, 7);
-    scale_piece<7, BySegment, HasZero>(in, done);
-    for (std::size_t k = 2; k < s.steps; ++k) {
-        a = shape.offset(s.depth + k, tile);
-        b += shape.bytes;
-        QTK_TILE_LOAD_ONCE(4, s.a0 + a, 64);
+    if constexpr (Multiplies) {
+        std::size_t const hop = segment.a_next - segment.a;
+        a0 += hop, a1 += hop, b += shape.bytes;
+        QTK_TILE_LOAD_ONCE(4, a0, 64);
         QTK_TILE_LOAD(6, b, 64);
         QTK_TILE_DOT_S8(0, 4, 6);
+        scale_piece<4, BySegment, HasZero>(in, w0, z0, row1, sum1, c);
         QTK_TILE_LOAD(7, b + half, 64);
         QTK_TILE_DOT_S8(1, 4, 7);
-        QTK_TILE_LOAD_ONCE(5, s.a1 + a, 64);
+        scale_piece<5, BySegment, HasZero>(in, w0, z0, row1, sum1, c);
+        QTK_TILE_LOAD_ONCE(5, a1, 64);
         QTK_TILE_DOT_S8(2, 5, 6);
+        scale_piece<6, BySegment, HasZero>(in, w1, z1, row1, sum1, c);
         QTK_TILE_DOT_S8(3, 5, 7);
+        scale_piece<7, BySegment, HasZero>(in, w1, z1, row1, sum1, c);
+        for (std::size_t k = 2; k < steps; ++k) {
+            std::size_t const a = shape.offset(segment.depth + k, 16 * tile_depth);
+            b += shape.bytes;
+            QTK_TILE_LOAD_ONCE(4, s.a0 + a, 64);
+            QTK_TILE_LOAD(6, b, 64);
+            QTK_TILE_DOT_S8(0, 4, 6);
+            QTK_TILE_LOAD(7, b + half, 64);
+            QTK_TILE_DOT_S8(1, 4, 7);
+            QTK_TILE_LOAD_ONCE(5, s.a1 + a, 64);
+            QTK_TILE_DOT_S8(2, 5, 6);
+            QTK_TILE_DOT_S8(3, 5, 7);
+        }
     }
-}
-
-/// A step without a product: the sums leave the tiles, and earlier ones are scaled.
-template <bool BySegment, bool HasZero>
-inline void drain_step(std::int32_t* out, std::int32_t const* in,
-                       block_scaling const& done) noexcept {
-    QTK_TILE_STORE(0, out, 64);
-    QTK_TILE_STORE(1, out + 256, 64);
-    QTK_TILE_STORE(2, out + 512, 64);
-    QTK_TILE_STORE(3, out + 768, 64);
-    scale_piece<0, BySegment, HasZero>(in, done);
-    scale_piece<1, BySegment, HasZero>(in, done);
-    scale_piece<2, BySegment, HasZero>(in, done);
-    scale_piece<3, BySegment, HasZero>(in, done);
-    scale_piece<4, BySegment, HasZero>(in, done);
-    scale_piece<5, BySegment, HasZero>(in, done);
-    scale_piece<6, BySegment, HasZero>(in, done);
-    scale_piece<7, BySegment, HasZero>(in, done);
 }
 
 /// Finished results of a panel, on their way to memory row by row.
@@ -185,22 +182,26 @@ inline void write_some(panel_writer& w, std::size_t count) noexcept {
     }
 }
 
-/// Unpacks up to `count` units of a panel from unit `place` on; the next unit's place comes back.
-using unpacker = std::size_t (*)(panel_reader& r, std::uint8_t* codes, step_shape const& shape,
-                                 std::size_t place, std::size_t count) noexcept;
+/// A panel that is being unpacked.
+struct panel_unpacker {
+    panel_reader reader;
+    panel_reader::place at = {};
+    std::uint8_t* codes = nullptr;  // [step][half][rows][64]
+    std::size_t done = 0;           ///< units, those of zeros counted
+};
+/// Unpacks the next `count` units.
+using unpacker = void (*)(panel_unpacker& u, step_shape const& shape, std::size_t count) noexcept;
 template <int Kind>
-inline std::size_t unpack_some(panel_reader& r, std::uint8_t* codes, step_shape const& shape,
-                               std::size_t place, std::size_t count) noexcept {
-    constexpr std::size_t ahead = 4096;
-    __m512i const constant = constant_of<Kind>(*r.job);
-    for (std::size_t const end = place + count; place < end; ++place) {
-        std::uint8_t* const step = codes + place / shape.units * shape.bytes;
-        if (place % shape.units == 0)
-            read_unit<Kind, 0>(r, constant, ahead, step, shape.half);
+inline void unpack_some(panel_unpacker& u, step_shape const& shape, std::size_t count) noexcept {
+    __m512i const constant = constant_of<Kind>(*u.reader.job);
+    for (std::size_t const end = u.done + count; u.done < end; ++u.done) {
+        bool const is_second = shape.units == 2 && u.done % 2 == 1;
+        std::uint8_t* const step = u.codes + (shape.units == 2 ? u.done / 2 : u.done) * shape.bytes;
+        if (!is_second)
+            read_unit<Kind, 0, 4096>(u.reader, u.at, constant, step, shape.half);
         else
-            read_unit<Kind, 1>(r, constant, ahead, step, shape.half);
+            read_unit<Kind, 1, 4096>(u.reader, u.at, constant, step, shape.half);
     }
-    return place;
 }
 
 QTK_REGION_END

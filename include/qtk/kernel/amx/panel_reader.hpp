@@ -77,21 +77,25 @@ inline constexpr std::size_t scales_of_segment = 2 * panel_columns;
 /// Reads units in order; the scales of each segment go to a ring (or array) of `slots`.
 struct panel_reader {
     avx512::int8_context const* job = nullptr;
-    segment_cursor next;                 ///< the segment after the one that is read
-    std::uint8_t const* unit = nullptr;  ///< the next unit
-    std::size_t left = 0;                ///< units left of the segment that is read
-    float* scales = nullptr;             // [slots][scales_of_segment]
-    std::size_t slots = 0;               ///< a power of two, or more than there are segments
-    std::size_t slot = 0;                ///< where the next segment's scales go
+    segment_cursor next;      ///< the segment after the one that is read
+    float* scales = nullptr;  // [slots][scales_of_segment]
+    std::size_t slots = 0;    ///< of that ring
+    std::size_t slot = 0;     ///< where the next segment's scales go
+
+    /// What is left of a segment. It lives beside the reader, in registers of whoever reads.
+    struct place {
+        std::uint8_t const* unit = nullptr;  ///< the next one
+        std::size_t left = 0;                ///< units
+    };
 };
 
 QTK_AMX_REGION
 
-/// Begins the next segment. After the last one its first unit is read once more, for nobody: whoever
+/// Begins the next segment. After the last one its last unit is read once more, for nobody: whoever
 /// reads ahead needs not ask where the end is.
-inline void enter_segment(panel_reader& r) noexcept {
-    r.left = 1;
-    if (r.next.is_done()) return;
+[[nodiscard]] inline panel_reader::place next_segment(panel_reader& r,
+                                                      std::uint8_t const* last) noexcept {
+    if (r.next.is_done()) return {last, 1};
     packed_layout const& w = r.next.w->layout;
     std::uint8_t const* const header = r.next.header();
     avx512::prefetch<1>(header + 1024);
@@ -103,31 +107,32 @@ inline void enter_segment(panel_reader& r) noexcept {
         _mm512_store_ps(to + 32 + 16 * h, s.shift[h]);
     }
     if (++r.slot == r.slots) r.slot = 0;
-    r.unit = r.next.first_unit();
-    r.left = r.next.units();
+    panel_reader::place const first{r.next.first_unit(), r.next.units()};
     r.next.advance();
+    return first;
 }
 
-/// Unit `Place` of a step: its operands, or zeros if the segment ended before. Lines `ahead` bytes
+/// Unit `Place` of a step: its operands, or zeros if the segment ended before. Lines `Ahead` bytes
 /// further on are asked for.
-template <int Kind, int Place>
-QTK_ALWAYS_INLINE void read_unit(panel_reader& r, __m512i constant, std::size_t ahead,
+template <int Kind, int Place, std::size_t Ahead>
+QTK_ALWAYS_INLINE void read_unit(panel_reader& r, panel_reader::place& at, __m512i constant,
                                  std::uint8_t* step, std::size_t half) noexcept {
-    if constexpr (Place == 0)
-        if (r.left == 0) enter_segment(r);
-    std::uint8_t* const to = step + 512 * Place;
-    if (Place == 0 || r.left > 0) {
-        avx512::prefetch<avx512::lines_of(Kind)>(r.unit + ahead);
-        unpack_unit<Kind>(r.unit, constant, to, half);
-        --r.left;
-        // The last unit stays: it may be read again.
-        if (r.left > 0) r.unit += r.next.w->layout.unit_bytes;
-        return;
+    if (at.left == 0) {
+        if constexpr (Place == 0) {
+            at = next_segment(r, at.unit);
+        } else {
+            for (std::size_t i = 512; i < 1024; i += 64) {
+                _mm512_store_si512(step + i, _mm512_setzero_si512());
+                _mm512_store_si512(step + half + i, _mm512_setzero_si512());
+            }
+            return;
+        }
     }
-    for (std::size_t i = 0; i < 512; i += 64) {
-        _mm512_store_si512(to + i, _mm512_setzero_si512());
-        _mm512_store_si512(to + half + i, _mm512_setzero_si512());
-    }
+    constexpr std::size_t bytes = cache_line * avx512::lines_of(Kind);
+    avx512::prefetch<avx512::lines_of(Kind)>(at.unit + Ahead);
+    unpack_unit<Kind>(at.unit, constant, step + 512 * Place, half);
+    // The last unit stays: it may be read again.
+    if (--at.left > 0) at.unit += bytes;
 }
 
 /// float(sum) times the scale of the segment, for the rows of a part whose first segment of the first

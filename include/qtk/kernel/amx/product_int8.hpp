@@ -28,12 +28,12 @@ struct block_scratch {
     static constexpr std::size_t most_rows = 256;
     static constexpr std::size_t chunk_bytes = 16384;  ///< operands that stay in the nearest cache
 
-    std::uint8_t* codes[2];      // [step][half][rows][64]
-    float* scales[2];            // [segment][scales_of_segment]
-    float* c[2];                 // [row tile pair][2][2][16][16]
-    std::int32_t* tiles[2];      // [4][16][16]
-    float* sums = nullptr;       // as scaled_sums() makes them
-    std::uint32_t* first_steps;  // [segment + 1]
+    std::uint8_t* codes[2];        // [step][half][rows][64]
+    float* scales[2];              // [segment][scales_of_segment]
+    float* c[2];                   // [row tile pair][2][2][16][16]
+    std::int32_t* tiles[2];        // [4][16][16]
+    float* sums = nullptr;         // as scaled_sums() makes them
+    step_range* ranges = nullptr;  // [segment]
 
     struct purpose;
     /// The sums in flight start 512 bytes off the 4 KiB grid of the results: the two are read and
@@ -45,9 +45,9 @@ struct block_scratch {
         std::size_t const c_bytes = (rows + 31) / 32 * page;
         std::size_t const c_at = (2 * (code_bytes + scale_bytes) + page - 1) / page * page;
         std::size_t const tiles_at = c_at + 2 * c_bytes + 512, sums_at = tiles_at + 2 * page;
-        std::size_t const steps_at = sums_at + sum_count * sizeof(float);
+        std::size_t const ranges_at = sums_at + sum_count * sizeof(float);
         std::uint8_t* const base =
-            thread_scratch<purpose>(steps_at + (segments + 1) * sizeof(std::uint32_t));
+            thread_scratch<purpose>(ranges_at + segments * sizeof(step_range));
         for (std::size_t i = 0; i < 2; ++i) {
             codes[i] = base + i * code_bytes;
             scales[i] = reinterpret_cast<float*>(base + 2 * code_bytes + i * scale_bytes);
@@ -55,7 +55,7 @@ struct block_scratch {
             tiles[i] = reinterpret_cast<std::int32_t*>(base + tiles_at + i * page);
         }
         sums = reinterpret_cast<float*>(base + sums_at);
-        first_steps = reinterpret_cast<std::uint32_t*>(base + steps_at);
+        ranges = reinterpret_cast<step_range*>(base + ranges_at);
     }
 };
 
@@ -79,8 +79,10 @@ inline void multiply_block(avx512::int8_context const& job, product_part const& 
     quantized_rows const& x = *job.x;
     step_shape const shape(job.w->layout);
     std::size_t const segments = x.plan.total, pairs = (rows + 31) / 32;
-    std::size_t const steps = scratch.first_steps[segments], units = steps * shape.units;
-    std::size_t const turns = pairs * segments, first = x.at(part.row, 0);
+    step_range const* const ranges = scratch.ranges;
+    std::size_t const steps = ranges[segments - 1].depth + ranges[segments - 1].steps;
+    std::size_t const units = steps * shape.units, turns = pairs * segments;
+    std::size_t const first = x.at(part.row, 0);
     alignas(64) static constexpr float nothing[scales_of_segment] = {};
     alignas(64) float sink[1024] = {};
     block_scaling const none{{nothing, nothing}, {nothing, nothing}, nothing, sink};
@@ -89,63 +91,60 @@ inline void multiply_block(avx512::int8_context const& job, product_part const& 
     std::memset(in, 0, 4096);
     std::memset(scratch.c[0], 0, pairs * 4096);
     std::memset(scratch.c[1], 0, pairs * 4096);
-    auto const reader_of = [&](std::size_t p) {
-        return panel_reader{&job, {job.w, &x.plan, p, p + 1}, nullptr,
-                            0,    scratch.scales[p & 1],      segments};
+    auto const unpacker_of = [&](std::size_t p) {
+        return panel_unpacker{{&job, {job.w, &x.plan, p, p + 1}, scratch.scales[p & 1], segments},
+                              {},
+                              scratch.codes[p & 1]};
     };
-    panel_reader reader = reader_of(part.panel);
-    unpack(reader, scratch.codes[part.panel & 1], shape, 0, units);
+    panel_unpacker unpacked = unpacker_of(part.panel);
+    unpack(unpacked, shape, units);
     panel_writer writer{&x, &y, nullptr, row, 0, 0};
     for (std::size_t p = part.panel; p < part.panel_end; ++p) {
         bool const is_last = p + 1 == part.panel_end;
-        std::uint8_t const* const codes = scratch.codes[p & 1];
-        std::uint8_t* const next_codes = scratch.codes[~p & 1];
-        float const* const scales = scratch.scales[p & 1];
-        float* const c = scratch.c[p & 1];
-        reader = reader_of(p + 1);
-        std::size_t place = 0, turn = 0;
+        unpacked = unpacker_of(p + 1);
         even_pace unpacking{is_last ? 0 : units, turns};
         // The results of the panel before are complete after two turns.
         even_pace writing{writer.rows, turns > 3 ? turns - 3 : 1};
+        std::size_t turn = 0;
         for (std::size_t from = 0, to = 0; from < segments; from = to) {
+            std::size_t const end = ranges[from].b + block_scratch::chunk_bytes;
             for (to = from + 1; to < segments; ++to)
-                if ((scratch.first_steps[to + 1] - scratch.first_steps[from]) * shape.bytes >
-                    block_scratch::chunk_bytes)
-                    break;
+                if (ranges[to].b + ranges[to].steps * shape.bytes > end) break;
             for (std::size_t pair = 0; pair < pairs; ++pair) {
                 std::size_t const r0 = row + 32 * pair;
                 // A last single row tile is multiplied twice: into results that nobody writes.
                 std::size_t const r1 = 32 * pair + 16 < rows ? r0 + 16 : r0;
-                std::int8_t const* const a0 = x.code(r0, 0);
-                std::int8_t const* const a1 = x.code(r1, 0);
+                block_operands const operands{x.code(r0, 0), x.code(r1, 0), scratch.codes[p & 1]};
+                std::size_t const i0 = x.at(r0, from), i1 = x.at(r1, from);
+                block_scaling next{
+                    {x.scales + (BySegment ? i0 : 0), x.scales + (BySegment ? i1 : 0)},
+                    {row_sums + (i0 - first), row_sums + (i1 - first)},
+                    scratch.scales[p & 1] + from * scales_of_segment,
+                    scratch.c[p & 1] + 1024 * pair};
                 for (std::size_t s = from; s < to; ++s, ++turn) {
-                    std::size_t const step = scratch.first_steps[s];
-                    std::size_t const i0 = x.at(r0, s), i1 = x.at(r1, s);
-                    block_operands const operands{a0, a1, codes + step * shape.bytes, step,
-                                                  scratch.first_steps[s + 1] - step};
-                    run_step<BySegment, HasZero>(operands, shape, out, in, scaled);
+                    run_step<BySegment, HasZero>(operands, ranges[s], shape, out, in, scaled);
                     std::int32_t* const ripe = out;
                     out = in;
                     in = ripe;
                     scaled = stored;
-                    stored = {{x.scales + (BySegment ? i0 : 0), x.scales + (BySegment ? i1 : 0)},
-                              {row_sums + (i0 - first), row_sums + (i1 - first)},
-                              scales + s * scales_of_segment,
-                              c + 1024 * pair};
-                    if (std::size_t const due = unpacking.next())
-                        place = unpack(reader, next_codes, shape, place, due);
-                    if (turn >= 2) write_some(writer, writing.next());
+                    stored = next;
+                    next.column += scales_of_segment;
+                    for (std::size_t i = 0; i < 2; ++i)
+                        next.row[i] += BySegment ? 16 : 0, next.sum[i] += HasZero ? 16 : 0;
+                    if (std::size_t const due = unpacking.next()) unpack(unpacked, shape, due);
+                    if (turn >= 2)
+                        if (std::size_t const due = writing.next()) write_some(writer, due);
                 }
             }
         }
         // Few turns a panel: the pipeline must not reach over more than one of them.
         if (is_last || turns < 3) {
-            drain_step<BySegment, HasZero>(out, in, scaled);
-            drain_step<BySegment, HasZero>(in, out, stored);
+            run_step<BySegment, HasZero, false>({}, {}, shape, out, in, scaled);
+            run_step<BySegment, HasZero, false>({}, {}, shape, in, out, stored);
             stored = scaled = none;
         }
         write_some(writer, writer.rows);
-        writer = {&x, &y, c, row, rows, p};
+        writer = {&x, &y, scratch.c[p & 1], row, rows, p};
     }
     write_some(writer, writer.rows);
 }
@@ -166,15 +165,17 @@ inline void multiply_part(avx512::int8_context const& job, product_part const& p
     if (has_zero) scaled_sums(x, first, sum_count, scratch.sums);
     float const* const row_sums =
         has_zero ? scratch.sums : reinterpret_cast<float const*>(x.sums + first);
-    std::uint32_t step = 0;
+    std::size_t depth = 0;
     for (segment_cursor at{job.w, &x.plan, 0, 1}; !at.is_done(); at.advance()) {
-        scratch.first_steps[at.index] = step;
-        step += static_cast<std::uint32_t>((at.units() + shape.units - 1) / shape.units);
+        std::size_t const steps = (at.units() + shape.units - 1) / shape.units;
+        constexpr std::size_t tile = 16 * tile_depth;
+        scratch.ranges[at.index] = {steps, shape.offset(depth, tile), shape.offset(depth + 1, tile),
+                                    depth * shape.bytes, depth};
+        depth += steps;
     }
-    scratch.first_steps[segments] = step;
-    int const bytes = 32 * static_cast<int>(shape.units), depth = 8 * static_cast<int>(shape.units);
+    int const bytes = 32 * static_cast<int>(shape.units), rows = 8 * static_cast<int>(shape.units);
     tile_config config;
-    config.shape(4, 16, bytes).shape(5, 16, bytes).shape(6, depth, 64).shape(7, depth, 64);
+    config.shape(4, 16, bytes).shape(5, 16, bytes).shape(6, rows, 64).shape(7, rows, 64);
     tile_session const session(config);
     auto* const multiply =
         x.has_row_scales() ? (has_zero ? multiply_block<false, true> : multiply_block<false, false>)
@@ -190,7 +191,8 @@ inline void stream_part(avx512::int8_context const& job, product_part const& par
                         void (*one)(stream_rows_job const&, stream_scratch&) noexcept,
                         void (*two)(stream_rows_job const&, stream_scratch&) noexcept,
                         output_rows const& y) {
-    alignas(64) static constexpr float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    alignas(64) static constexpr float ones[32] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     quantized_rows const& x = *job.x;
     std::size_t const rows = part.row_end - part.row, first = x.at(part.row, 0);
     std::size_t const tiles = rows > 16 ? 2 : 1, count = tiles * x.plan.total * x.tile_rows;
@@ -209,12 +211,11 @@ inline void stream_part(avx512::int8_context const& job, product_part const& par
     int const upper = static_cast<int>(rows < 16 ? rows : 16);
     int const lower = tiles == 2 ? static_cast<int>(rows) - 16 : 16;
     tile_config config;
-    config.shape(0, upper, 64).shape(1, upper, 64).shape(4, upper, 32 * units);
-    config.shape(2, lower, 64).shape(3, lower, 64).shape(5, lower, 32 * units);
+    config.shape(0, upper, 64).shape(2, upper, 64).shape(4, upper, 32 * units);
+    config.shape(1, lower, 64).shape(3, lower, 64).shape(5, lower, 32 * units);
     config.shape(6, 8 * units, 64).shape(7, 8 * units, 64);
     tile_session const session(config);
-    stream_rows_job const job_of_rows{
-        &job, &part, &y, sums, ones, rows, (rows + 3) / 4, x.plan.total * x.tile_rows};
+    stream_rows_job const job_of_rows{&job, &part, &y, sums, ones, rows, (rows + 3) / 4};
     (tiles == 2 ? two : one)(job_of_rows, scratch);
     _mm_sfence();
 }
