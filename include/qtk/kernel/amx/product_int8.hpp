@@ -138,10 +138,13 @@ inline void multiply_block(avx512::int8_context const& job, product_part const& 
             }
         }
         // Few turns a panel: the pipeline must not reach over more than one of them.
-        if (is_last || turns < 3) {
+        for (int i = 0; i < 2 && (is_last || turns < 3); ++i) {
             run_step<BySegment, HasZero, false>({}, {}, shape, out, in, scaled);
-            run_step<BySegment, HasZero, false>({}, {}, shape, in, out, stored);
-            stored = scaled = none;
+            std::int32_t* const ripe = out;
+            out = in;
+            in = ripe;
+            scaled = stored;
+            stored = none;
         }
         write_some(writer, writer.rows);
         writer = {&x, &y, scratch.c[p & 1], row, rows, p};

@@ -74,7 +74,8 @@ template <int Tiles>
 QTK_ALWAYS_INLINE void scale_quads(quads_left& q, std::size_t most, __m512 const (&w)[4],
                                    bool has_zero, std::size_t row_jump,
                                    std::size_t sum_jump) noexcept {
-    for (; most > 0 && q.count > 0; --most) {
+    std::size_t const end = q.count < most ? 0 : q.count - most;
+    while (q.count > end) {
         __m512 y[4][2];
         QTK_UNROLL
         for (std::size_t r = 0; r < 4; ++r) {
