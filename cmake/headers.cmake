@@ -61,6 +61,12 @@ set(QTK_HEADERS
     qtk/io/utf8.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
+    qtk/kernel/amx/block_int8.hpp
+    qtk/kernel/amx/operands.hpp
+    qtk/kernel/amx/panel_reader.hpp
+    qtk/kernel/amx/product_bf16.hpp
+    qtk/kernel/amx/product_int8.hpp
+    qtk/kernel/amx/stream_int8.hpp
     qtk/kernel/amx/tile.hpp
     qtk/kernel/avx2/block_params.hpp
     qtk/kernel/avx2/code_lanes.hpp

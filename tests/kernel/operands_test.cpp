@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/amx/operands.hpp>
 #include <qtk/kernel/avx2/operands.hpp>
 #include <qtk/kernel/avx512/operands.hpp>
 #include <qtk/kernel/isa.hpp>

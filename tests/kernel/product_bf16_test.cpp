@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/amx/product_bf16.hpp>
 #include <qtk/kernel/avx512/product_bf16.hpp>
 
 #include <doctest/doctest.h>

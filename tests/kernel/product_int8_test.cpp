@@ -2,6 +2,7 @@
 //
 // The kernels of every instruction set against their twin: product_test.cpp. Here: what their
 // chunks and pieces add, at shapes that cross them.
+#include <qtk/kernel/amx/product_int8.hpp>
 #include <qtk/kernel/avx2/product_int8.hpp>
 #include <qtk/kernel/avx512/product_int8.hpp>
 #include <qtk/kernel/portable/product_int8.hpp>

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/kernel/amx/stream_int8.hpp>
 #include <qtk/kernel/avx512/stream_int8.hpp>
 #include <qtk/kernel/product.hpp>
 
 #include <doctest/doctest.h>
 
+#include "amx_emulator.hpp"
 #include "product_cases.hpp"
 
 #if QTK_HAS_X86
@@ -29,6 +31,21 @@ TEST_CASE("1 to 16 rows are streamed, wherever the part begins") {
                 for (std::size_t n = 0; n < 64; ++n) REQUIRE(y[m * 64 + n] == one[n]);
             }
         }
+    }
+}
+
+TEST_CASE("3 to 32 rows are streamed through tiles, wherever the part begins") {
+    qtk_test::amx_emulation const tiles;
+    if (!tiles.can_run()) return;
+    for (std::size_t rows = qtk::amx::fewest_streamed; rows <= qtk::amx::most_streamed; ++rows) {
+        CAPTURE(rows);
+        cases::product const p({.element = qtk::i4, .grain = qtk::per_group(64)},
+                               {128 + rows, 64, 160});
+        qtk::product_options const options{.activations = qtk::activation_type::a8_group};
+        std::uint64_t const before = qtk_test::amx_emulation::count();
+        std::vector<float> const found = p.on(qtk::instruction_set::amx, options);
+        if (tiles.is_emulated()) REQUIRE(qtk_test::amx_emulation::count() > before);
+        REQUIRE(cases::same_bits(found, p.on(qtk::instruction_set::avx512, options)));
     }
 }
 

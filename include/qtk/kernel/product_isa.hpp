@@ -5,6 +5,8 @@
 #pragma once
 
 #include <qtk/core/abi.hpp>
+#include <qtk/kernel/amx/product_bf16.hpp>
+#include <qtk/kernel/amx/product_int8.hpp>
 #include <qtk/kernel/avx2/product_f32.hpp>
 #include <qtk/kernel/avx2/product_int8.hpp>
 #include <qtk/kernel/avx2/quantize_rows.hpp>
@@ -45,6 +47,7 @@ inline void product_int8_on(instruction_set isa, packed_view const& w, quantized
     switch (isa) {
 #if QTK_HAS_X86
         case instruction_set::amx:
+            return amx::product_int8(w, x, part, y);
         case instruction_set::avx512:
             return avx512::product_int8(w, x, part, y);
         case instruction_set::avx2:
@@ -85,6 +88,7 @@ inline void product_bf16_on(instruction_set isa, packed_view const& w, float_row
     switch (isa) {
 #if QTK_HAS_X86
         case instruction_set::amx:
+            return amx::product_bf16(w, x, part, y);
         case instruction_set::avx512:
             return avx512::product_bf16(w, x, part, y);
 #endif

@@ -108,7 +108,8 @@ struct gguf_q8_0 {
         __m256i blocks[4];
         QTK_UNROLL
         for (std::size_t p = 0; p < 4; ++p) blocks[p] = load_256(w + 68 * p + 2);
-        short const a = load_u16(w), b = load_u16(w + 68), c = load_u16(w + 136), e = load_u16(w + 204);
+        short const a = load_u16(w), b = load_u16(w + 68), c = load_u16(w + 136),
+                    e = load_u16(w + 204);
         d = _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, e, a, b, c, e));
         transpose_dwords(blocks, code);
     }
@@ -147,7 +148,8 @@ struct gguf_q4_K {
         QTK_UNROLL
         for (std::size_t p = 0; p < 4; ++p) {
             std::uint8_t const* const b = w + 144 * p + 4;
-            std::uint32_t const first = load_u32(b), second = load_u32(b + 4), third = load_u32(b + 8);
+            std::uint32_t const first = load_u32(b), second = load_u32(b + 4),
+                                third = load_u32(b + 8);
             bits[p] =
                 _mm_setr_epi32(static_cast<int>(first & six),
                                static_cast<int>((third & four) | ((first >> 6 & two) << 4)),
@@ -165,9 +167,9 @@ struct gguf_q4_K {
             minimum[2 * v] = _mm256_cvtepu8_epi32(_mm_shuffle_epi32(m, 0x00));
             minimum[2 * v + 1] = _mm256_cvtepu8_epi32(_mm_shuffle_epi32(m, 0x55));
         }
-        __m256 const both = _mm256_cvtph_ps(
-            _mm_setr_epi16(load_u16(w), load_u16(w + 144), load_u16(w + 288), load_u16(w + 432),
-                           load_u16(w + 2), load_u16(w + 146), load_u16(w + 290), load_u16(w + 434)));
+        __m256 const both = _mm256_cvtph_ps(_mm_setr_epi16(
+            load_u16(w), load_u16(w + 144), load_u16(w + 288), load_u16(w + 432), load_u16(w + 2),
+            load_u16(w + 146), load_u16(w + 290), load_u16(w + 434)));
         d = _mm256_permute2f128_ps(both, both, 0x00);
         dmin = _mm256_permute2f128_ps(both, both, 0x11);
         __m256i const mask = _mm256_set1_epi8(15);
@@ -217,8 +219,8 @@ struct gguf_q6_K {
         for (std::size_t t = 0; t < 4; ++t)
             scale[t] =
                 _mm256_cvtepi8_epi32(half == 0 ? bytes_of[t] : _mm_srli_si128(bytes_of[t], 8));
-        short const first = load_u16(w + 208), second = load_u16(w + 418), third = load_u16(w + 628),
-                    fourth = load_u16(w + 838);
+        short const first = load_u16(w + 208), second = load_u16(w + 418),
+                    third = load_u16(w + 628), fourth = load_u16(w + 838);
         d = _mm256_cvtph_ps(
             _mm_setr_epi16(first, second, third, fourth, first, second, third, fourth));
         __m256i const nibble = _mm256_set1_epi8(15), top = _mm256_set1_epi8(0x30);

@@ -189,9 +189,9 @@ struct gguf_q4_K {
             minimum[2 * v + 1] = _mm512_cvtepu8_epi32(_mm_shuffle_epi32(m, 0xf5));
         }
         // d and dmin of four blocks, one pair a dword.
-        __m128i const pairs =
-            _mm_setr_epi32(static_cast<int>(load_u32(w)), static_cast<int>(load_u32(w + 144)),
-                           static_cast<int>(load_u32(w + 288)), static_cast<int>(load_u32(w + 432)));
+        __m128i const pairs = _mm_setr_epi32(
+            static_cast<int>(load_u32(w)), static_cast<int>(load_u32(w + 144)),
+            static_cast<int>(load_u32(w + 288)), static_cast<int>(load_u32(w + 432)));
         __m128i const apart = _mm_shuffle_epi8(
             pairs, _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
         __m256 const both = _mm256_cvtph_ps(apart);
