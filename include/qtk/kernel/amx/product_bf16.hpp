@@ -95,7 +95,11 @@ QTK_ALWAYS_INLINE __m512 weights_of(__m512i fields, __m512i zero, __m512 levels,
     else if constexpr (Kind == level_kind::sixteen)
         return _mm512_mul_ps(_mm512_permutexvar_ps(field, levels), scale);
     else
+// Without optimization the intrinsic is a macro whose own mask has the wrong sign.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
         return _mm512_mul_ps(_mm512_i32gather_ps(field, table, 4), scale);
+#pragma GCC diagnostic pop
 }
 
 /// Fields of a unit [half][8][64] to pairs [half][16][16][2].
