@@ -138,6 +138,7 @@ set(QTK_HEADERS
     qtk/kernel/product.hpp
     qtk/kernel/product_isa.hpp
     qtk/kernel/product_options.hpp
+    qtk/kernel/product_part.hpp
     qtk/kernel/product_scalar.hpp
     qtk/kernel/quantized_rows.hpp
     qtk/kernel/row_math.hpp

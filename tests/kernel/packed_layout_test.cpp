@@ -24,6 +24,23 @@ TEST_CASE("the fields of a unit fill its bits, each bit once") {
     }
 }
 
+TEST_CASE("a field comes back from its place, whatever the others are") {
+    for (int const bits : {2, 3, 4, 5, 6, 8}) {
+        CAPTURE(bits);
+        qtk::bit_planes const p = qtk::planes_of(bits);
+        std::vector<std::uint8_t> unit(128u * static_cast<unsigned>(bits));
+        auto const field = [&](std::size_t c, std::size_t k) {
+            return static_cast<std::uint8_t>((7 * c + 3 * k + 1) & ((1u << bits) - 1u));
+        };
+        for (std::size_t c = 0; c < qtk::panel_columns; ++c)
+            for (std::size_t k = 0; k < qtk::unit_depth; ++k)
+                qtk::set_unit_field(unit.data(), p, c, k, field(c, k));
+        for (std::size_t c = 0; c < qtk::panel_columns; ++c)
+            for (std::size_t k = 0; k < qtk::unit_depth; ++k)
+                REQUIRE(qtk::unit_field(unit.data(), p, c, k) == field(c, k));
+    }
+}
+
 TEST_CASE("sizes of the stream") {
     using qtk::packed_layout;
     packed_layout const w({.element = qtk::i4, .grain = qtk::per_group(100)}, 40, 250);

@@ -164,23 +164,5 @@ static_assert(packed_layout({.element = i4, .grain = per_group(128), .scale = sc
 static_assert(packed_layout({.element = i3, .grain = per_channel}, 33, 40).depth() == 64 &&
               packed_layout({.element = i3, .grain = per_channel}, 33, 40).panels == 2);
 static_assert(packed_layout({.element = i4, .grain = per_group(20)}, 1, 50).depth_of(45) == 69);
-static_assert(
-    [] {
-        for (int bits : {2, 3, 4, 5, 6, 8}) {
-            std::array<std::uint8_t, 1024> unit{};
-            bit_planes const p = planes_of(bits);
-            auto const field = [&](std::size_t c, std::size_t k) {
-                return static_cast<std::uint8_t>((7 * c + 3 * k + 1) & ((1u << bits) - 1u));
-            };
-            for (std::size_t c = 0; c < panel_columns; c += 5)
-                for (std::size_t k = 0; k < unit_depth; ++k)
-                    set_unit_field(unit.data(), p, c, k, field(c, k));
-            for (std::size_t c = 0; c < panel_columns; c += 5)
-                for (std::size_t k = 0; k < unit_depth; ++k)
-                    if (unit_field(unit.data(), p, c, k) != field(c, k)) return false;
-        }
-        return true;
-    }(),
-    "every field has a place of its own");
 
 }  // namespace qtk

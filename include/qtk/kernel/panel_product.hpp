@@ -12,7 +12,7 @@
 #include <qtk/core/abi.hpp>
 #include <qtk/kernel/aligned_bytes.hpp>
 #include <qtk/kernel/epilogue.hpp>
-#include <qtk/kernel/product_scalar.hpp>
+#include <qtk/kernel/product_part.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -19,6 +19,7 @@
 
 #include <qtk/kernel/epilogue.hpp>
 #include <qtk/kernel/packed_matrix.hpp>
+#include <qtk/kernel/product_part.hpp>
 #include <qtk/kernel/quantized_rows.hpp>
 
 #include <array>
@@ -27,18 +28,6 @@
 #include <cstdint>
 
 namespace qtk {
-
-/// Which part of a product a call computes: rows [row, row_end) of X times panels [panel,
-/// panel_end) of W.
-struct product_part {
-    std::size_t row = 0, row_end = 0, panel = 0, panel_end = 0;
-};
-
-/// Rows of floats along the filled-up axis: [rows, depth], `stride` apart.
-struct float_rows {
-    float const* data = nullptr;
-    std::size_t stride = 0;
-};
 
 namespace scalar {
 
