@@ -91,8 +91,8 @@ QTK_AMX_REGION
 
 /// Begins the next segment. After the last one its last unit is read once more, for nobody: whoever
 /// reads ahead needs not ask where the end is.
-[[nodiscard]] inline panel_reader::place next_segment(panel_reader& r,
-                                                      std::uint8_t const* last) noexcept {
+[[nodiscard]] QTK_ALWAYS_INLINE panel_reader::place next_segment(
+    panel_reader& r, std::uint8_t const* last) noexcept {
     if (r.next.is_done()) return {last, 1};
     packed_layout const& w = r.next.w->layout;
     std::uint8_t const* const header = r.next.header();
