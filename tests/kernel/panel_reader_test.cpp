@@ -34,7 +34,8 @@ TEST_CASE("segments are walked in order, panel after panel") {
     qtk::segment_plan const plan(w.view().layout, 2);  // 5 units, then 2: 2 + 2 + 1, 2
     std::size_t count = 0;
     std::size_t const units[] = {2, 2, 1, 2};
-    for (qtk::amx::segment_cursor at{&w.view(), &plan, 0, 2}; !at.is_done(); at.advance()) {
+    for (qtk::amx::segment_cursor at{&w.view(), &plan, 0, 2}; !at.is_done();
+         at.advance(at.units())) {
         REQUIRE(at.panel == count / 4);
         REQUIRE(at.index == count % 4);
         REQUIRE(at.units() == units[count % 4]);

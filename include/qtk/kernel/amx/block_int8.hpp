@@ -150,35 +150,38 @@ struct panel_writer {
 
 /// Writes up to `count` rows, and makes their results zero.
 inline void write_some(panel_writer& w, std::size_t count) noexcept {
-    bool const is_plain = w.y->is_plain_f32() && (w.panel + 1) * panel_columns <= w.y->cols;
-    float* to = is_plain ? w.y->f32(w.first + w.row, w.panel * panel_columns) : nullptr;
+    std::size_t row = w.row;
+    std::size_t const end = w.rows - row < count ? w.rows : row + count;
+    w.row = end;
+    output_rows const& y = *w.y;
+    bool const is_plain = y.is_plain_f32() && (w.panel + 1) * panel_columns <= y.cols;
+    float* to = is_plain ? y.f32(w.first + row, w.panel * panel_columns) : nullptr;
     bool const streams =
-        reinterpret_cast<std::uintptr_t>(to) % cache_line == 0 && w.y->stride % 16 == 0;
-    for (; count > 0 && w.row < w.rows; --count, ++w.row) {
-        float* const c = w.c + w.row / 16 * 512 + w.row % 16 * 16;
+        reinterpret_cast<std::uintptr_t>(to) % cache_line == 0 && y.stride % 16 == 0;
+    float const* const scales = w.x->has_row_scales() ? w.x->scales + w.first : nullptr;
+    std::size_t const stride = y.stride;
+    for (; row < end; ++row, to += is_plain ? stride : 0) {
+        float* const c = w.c + row / 16 * 512 + row % 16 * 16;
         __m512 left = _mm512_load_ps(c), right = _mm512_load_ps(c + 256);
         _mm512_store_ps(c, _mm512_setzero_ps());
         _mm512_store_ps(c + 256, _mm512_setzero_ps());
-        if (w.x->has_row_scales()) {
-            __m512 const a = _mm512_set1_ps(w.x->scales[w.first + w.row]);
+        if (scales != nullptr) {
+            __m512 const a = _mm512_set1_ps(scales[row]);
             left = _mm512_mul_ps(left, a);
             right = _mm512_mul_ps(right, a);
         }
-        if (!is_plain) {
+        if (streams && is_plain) {
+            _mm512_stream_ps(to, left);
+            _mm512_stream_ps(to + 16, right);
+        } else if (is_plain) {
+            _mm512_storeu_ps(to, left);
+            _mm512_storeu_ps(to + 16, right);
+        } else {
             alignas(64) float sums[panel_columns];
             _mm512_store_ps(sums, left);
             _mm512_store_ps(sums + 16, right);
-            write_panel(sums, 1, w.first + w.row, w.panel, *w.y);
-            continue;
+            write_panel(sums, 1, w.first + row, w.panel, y);
         }
-        if (streams) {
-            _mm512_stream_ps(to, left);
-            _mm512_stream_ps(to + 16, right);
-        } else {
-            _mm512_storeu_ps(to, left);
-            _mm512_storeu_ps(to + 16, right);
-        }
-        to += w.y->stride;
     }
 }
 

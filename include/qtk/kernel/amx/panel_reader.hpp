@@ -57,11 +57,9 @@ struct segment_cursor {
     }
     [[nodiscard]] bool is_last_of_panel() const noexcept { return index + 1 == plan->total; }
     [[nodiscard]] std::uint8_t const* header() const noexcept { return w->block(panel, block); }
-    [[nodiscard]] std::uint8_t const* first_unit() const noexcept {
-        return header() + w->layout.header_bytes + unit * w->layout.unit_bytes;
-    }
-    void advance() noexcept {
-        unit += units();
+    /// Past the segment, of which units() was asked before.
+    void advance(std::size_t count) noexcept {
+        unit += count;
         ++index;
         if (unit < w->layout.units_of(block)) return;
         unit = 0;
@@ -93,8 +91,8 @@ QTK_AMX_REGION
 
 /// Begins the next segment. After the last one its last unit is read once more, for nobody: whoever
 /// reads ahead needs not ask where the end is.
-[[nodiscard]] inline panel_reader::place next_segment(panel_reader& r,
-                                                      std::uint8_t const* last) noexcept {
+[[nodiscard]] QTK_ALWAYS_INLINE panel_reader::place next_segment(
+    panel_reader& r, std::uint8_t const* last) noexcept {
     if (r.next.is_done()) return {last, 1};
     packed_layout const& w = r.next.w->layout;
     std::uint8_t const* const header = r.next.header();
@@ -102,13 +100,14 @@ QTK_AMX_REGION
     avx512::block_scales const s =
         avx512::load_header(w, header, r.next.w->tensor_scale, r.job->unit, r.job->middle);
     float* const to = r.scales + r.slot * scales_of_segment;
-    for (std::size_t h = 0; h < 2; ++h) {
-        _mm512_store_ps(to + 16 * h, s.scale[h]);
-        _mm512_store_ps(to + 32 + 16 * h, s.shift[h]);
-    }
+    _mm512_store_ps(to, s.scale[0]);
+    _mm512_store_ps(to + 16, s.scale[1]);
+    _mm512_store_ps(to + 32, s.shift[0]);
+    _mm512_store_ps(to + 48, s.shift[1]);
     if (++r.slot == r.slots) r.slot = 0;
-    panel_reader::place const first{r.next.first_unit(), r.next.units()};
-    r.next.advance();
+    panel_reader::place const first{header + w.header_bytes + r.next.unit * w.unit_bytes,
+                                    r.next.units()};
+    r.next.advance(first.left);
     return first;
 }
 

@@ -169,12 +169,13 @@ inline void multiply_part(avx512::int8_context const& job, product_part const& p
     float const* const row_sums =
         has_zero ? scratch.sums : reinterpret_cast<float const*>(x.sums + first);
     std::size_t depth = 0;
-    for (segment_cursor at{job.w, &x.plan, 0, 1}; !at.is_done(); at.advance()) {
+    for (segment_cursor at{job.w, &x.plan, 0, 1}; !at.is_done();) {
         std::size_t const steps = (at.units() + shape.units - 1) / shape.units;
         constexpr std::size_t tile = 16 * tile_depth;
         scratch.ranges[at.index] = {steps, shape.offset(depth, tile), shape.offset(depth + 1, tile),
                                     depth * shape.bytes, depth};
         depth += steps;
+        at.advance(at.units());
     }
     int const bytes = 32 * static_cast<int>(shape.units), rows = 8 * static_cast<int>(shape.units);
     tile_config config;

@@ -147,8 +147,8 @@ inline void stream_panels(stream_rows_job const& rows, stream_scratch& scratch) 
     pending_segment stored, scaled;
     std::int8_t const* a = codes;
     std::size_t turn = 0, ring = 0, next_hop = hop, panel_done = rows.part->panel;
-    for (; !now.is_done(); now.advance(), ++turn) {
-        std::size_t const steps = is_whole ? (now.units() + 1) / 2 : now.units();
+    for (; !now.is_done(); ++turn) {
+        std::size_t const units = now.units(), steps = is_whole ? (units + 1) / 2 : units;
         std::int32_t* const fresh = scratch.tiles[turn & 1][0];
         quads_left quads{scratch.tiles[~turn & 1][0],
                          scaled.row,
@@ -206,6 +206,7 @@ inline void stream_panels(stream_rows_job const& rows, stream_scratch& scratch) 
                   by_segment ? x.scales + first + place : rows.ones, rows.sums + place,
                   now.is_last_of_panel()};
         if (stored.ends_panel) a = codes, next_hop = hop;
+        now.advance(units);
     }
     // Two turns without a product empty the pipeline.
     for (int i = 0; i < 2; ++i, ++turn) {
