@@ -35,21 +35,24 @@ inline namespace QTK_ABI_NS {
 
 struct purpose_of_rows;  // names the scratch of activations
 
-/// Rows of X that are worked on together, and panels that one task takes.
+/// Rows of X that are worked on together: their codes stay in the second-level cache.
 inline constexpr std::size_t rows_of_part = 128;
+/// On tiles, which are fast enough to wait for weights, and on machines with twice that cache.
+inline constexpr std::size_t rows_of_tiled_part = 256;
 
 /// Splits a product into parts and calls body(part) for each, on several threads if that pays.
 template <typename Body>
-void for_each_part(std::size_t rows, packed_layout const& w, Body const& body) {
-    std::size_t const blocks = div_ceil(rows, rows_of_part);
+void for_each_part(std::size_t rows, packed_layout const& w, Body const& body,
+                   std::size_t most = rows_of_part) {
+    std::size_t const blocks = div_ceil(rows, most);
     std::size_t const work = checked_mul(checked_mul(w.rows, w.cols) / 16 + 1, rows);
     // Enough parts that threads end together, few enough that each streams for a while.
     std::size_t const wanted = div_ceil(4 * thread_count(), blocks);
     std::size_t const panels = std::max<std::size_t>(1, div_ceil(w.panels, wanted));
     std::size_t const across = div_ceil(w.panels, panels);
     parallel_for(blocks * across, work, [&](std::size_t i) {
-        std::size_t const row = i / across * rows_of_part, panel = i % across * panels;
-        body(product_part{row, std::min(rows, row + rows_of_part), panel,
+        std::size_t const row = i / across * most, panel = i % across * panels;
+        body(product_part{row, std::min(rows, row + most), panel,
                           std::min(w.panels, panel + panels)});
     });
 }
@@ -83,8 +86,10 @@ inline void run_int8(instruction_set isa, packed_view const& w, input_rows const
                             ? reinterpret_cast<float*>(thread_scratch<purpose_of_one>(x.cols * 4))
                             : nullptr);
     });
-    for_each_part(x.rows, w.layout,
-                  [&](product_part const& part) { product_int8_on(isa, w, codes, part, y); });
+    for_each_part(
+        x.rows, w.layout,
+        [&](product_part const& part) { product_int8_on(isa, w, codes, part, y); },
+        isa == instruction_set::amx ? rows_of_tiled_part : rows_of_part);
 }
 
 /// Rows of floats along the filled-up axis: x itself where it lies so.
