@@ -134,8 +134,9 @@ class row_decoder {
     /// Row r to q.cols() floats.
     void decode(std::size_t r, float* out) {
         load(r);
-        for (std::size_t left = 0; left < q_->cols(); left += piece)
-            decode_piece(r, left, out + left);
+        std::size_t const step = is_direct() ? q_->cols() : piece;
+        for (std::size_t left = 0; left < q_->cols(); left += step)
+            decode_piece(r, left, std::min(step, q_->cols() - left), out + left);
     }
     /// Rows [first, first + count) to `out`, [count, cols].
     void decode(std::size_t first, std::size_t count, float* out) {
@@ -146,8 +147,9 @@ class row_decoder {
         alignas(64) float scratch[piece];
         load(r);
         for (std::size_t left = 0; left < q_->cols(); left += piece) {
-            decode_piece(r, left, scratch);
-            stream_floats(out + left, scratch, std::min(piece, q_->cols() - left));
+            std::size_t const n = std::min(piece, q_->cols() - left);
+            decode_piece(r, left, n, scratch);
+            stream_floats(out + left, scratch, n);
         }
     }
 
@@ -160,22 +162,28 @@ class row_decoder {
         loaded_ = i;
     }
 
-    void decode_piece(std::size_t r, std::size_t left, float* out) {
+    /// Kernels read the packed codes themselves.
+    [[nodiscard]] bool is_direct() const noexcept {
+        std::size_t const tile = q_->grid().cols;
+        return set_ >= instruction_set::avx2 &&
+               (rule_.numbers.bits == 8 || tile % 8 == 0 || tile >= q_->cols());
+    }
+
+    /// n values of row r from the column `left` on: at most a piece, if not is_direct().
+    void decode_piece(std::size_t r, std::size_t left, std::size_t n, float* out) {
         int const bits = rule_.numbers.bits;
-        std::size_t const n = std::min(piece, q_->cols() - left), tile = q_->grid().cols;
+        std::size_t const tile = q_->grid().cols;
         std::uint8_t const* const from = q_->row_codes(r).data() + packed_bytes(left, bits);
         // The next row's bytes may be read as well: nothing depends on them.
         std::uint8_t const* const end = q_->codes().data() + q_->codes().size();
-        bool const is_direct = bits == 8 || tile % 8 == 0 || tile >= q_->cols();
 #if QTK_HAS_X86
-        if (is_direct && set_ >= instruction_set::avx512)
+        if (is_direct() && set_ >= instruction_set::avx512)
             return avx512::decode_tiles(rule_, bits == 8, params_.data(), from, end, n, left, tile,
                                         out);
-        if (is_direct && set_ == instruction_set::avx2)
+        if (is_direct())
             return avx2::decode_tiles(rule_, bits == 8, params_.data(), from, end, n, left, tile,
                                       out);
 #endif
-        static_cast<void>(is_direct);
         std::uint8_t unpacked[piece];
         std::span<std::uint8_t const> fields(from, n);
         if (bits < 8) {
