@@ -68,7 +68,8 @@ struct bit_planes {
                       : beside_four[static_cast<std::size_t>(i)];
 }
 
-/// Where the parts of one field lie in a unit: byte offsets and the lowest bit in each byte.
+/// Where the parts of one field lie in a unit: byte offsets and the lowest bit in each byte; 0 where
+/// there is no high plane, so that what is read in vain lies inside the unit.
 struct field_place {
     std::size_t low_byte = 0, high_byte = 0;
     int low_bit = 0, high_bit = 0;
@@ -81,7 +82,8 @@ struct field_place {
     std::size_t const per_line = 8 / static_cast<std::size_t>(p.low);
     std::size_t const low_lines = 2 * static_cast<std::size_t>(p.low);
     std::size_t const high_line = low_lines + 2 * (p.high == 2 ? operand / 4 : 0) + half;
-    return {cache_line * (2 * (operand / per_line) + half) + byte, cache_line * high_line + byte,
+    return {cache_line * (2 * (operand / per_line) + half) + byte,
+            p.high == 0 ? 0 : cache_line * high_line + byte,
             p.low * static_cast<int>(operand % per_line),
             p.high == 0 ? 0 : high_bit_of(p, static_cast<int>(operand))};
 }
