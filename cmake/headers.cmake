@@ -77,6 +77,7 @@ set(QTK_HEADERS
     qtk/kernel/avx2/gguf_chunk.hpp
     qtk/kernel/avx2/gguf_dot.hpp
     qtk/kernel/avx2/int8_sums.hpp
+    qtk/kernel/avx2/int8_vnni.hpp
     qtk/kernel/avx2/measure.hpp
     qtk/kernel/avx2/operands.hpp
     qtk/kernel/avx2/pack.hpp

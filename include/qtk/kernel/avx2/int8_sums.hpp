@@ -193,8 +193,11 @@ QTK_ALWAYS_INLINE void end_sums(float* c, __m256i const (&total)[R][2], block_pa
     }
 }
 
-/// The loops with vpmaddubsw; AVX-VNNI has its own.
+/// The loops with vpmaddubsw; AVX-VNNI has its own (int8_vnni.hpp).
 struct maddubs {
+    using byte_factors = split_factors<false>;
+    using byte_table = split_factors<true>;
+
     /// All pieces of a chunk times 4 rows: one group of outputs.
     template <typename Factors>
     static void multiply_chunk(int8_chunk const& chunk, std::size_t group, row_tile const& x,

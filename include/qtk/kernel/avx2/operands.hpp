@@ -91,6 +91,8 @@ template <int Bits, int I>
 //
 //   whole_factors   16 outputs a group: fields of up to 6 bits, or e2m1 with its bias (0..24)
 //   split_factors   8 outputs a group: low and high nibbles of 8 bits; the sums join as low + 16 high
+//
+// With vpdpbusd nothing is summed in 16 bits, and all factors are whole.
 
 /// How often 2 * 127 * largest fits into 15 bits, as a power of two that a unit can use.
 [[nodiscard]] constexpr int addends_of(int largest) noexcept {

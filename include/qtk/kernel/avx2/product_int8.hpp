@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How does AVX2 multiply int8 activations with packed weights? In the loops of int8_sums.hpp:
+// How does AVX2 multiply int8 activations with packed weights? In the loops of int8_sums.hpp, or of
+// int8_vnni.hpp where the processor has AVX-VNNI:
 //
 //   up to 4 rows   straight from the stream, a segment at a time
 //   more           the factors of a chunk of 512 k are unpacked once and meet 4 rows at a time
@@ -10,7 +11,9 @@
 #include <qtk/kernel/aligned_bytes.hpp>
 #include <qtk/kernel/avx2/block_params.hpp>
 #include <qtk/kernel/avx2/int8_sums.hpp>
+#include <qtk/kernel/avx2/int8_vnni.hpp>
 #include <qtk/kernel/avx2/operands.hpp>
+#include <qtk/kernel/cpu.hpp>
 #include <qtk/kernel/product_scalar.hpp>
 #include <qtk/kernel/target.hpp>
 
@@ -152,28 +155,35 @@ void product_with(packed_view const& w, quantized_rows const& x, product_part co
     few_rows<Dot, Factors, 1>(w, x, part, y);
 }
 
-/// A part of a product with int8 activations; the format has integer levels.
-inline void product_int8(packed_view const& w, quantized_rows const& x, product_part const& part,
-                         output_rows const& y) {
+template <typename Dot>
+void product_int8_with(packed_view const& w, quantized_rows const& x, product_part const& part,
+                       output_rows const& y) {
     if (is_looked_up(w.element)) {
         if (w.element.kind == numeral::minifloat)
-            return product_with<maddubs, whole_factors<4, true>>(w, x, part, y);
-        return product_with<maddubs, split_factors<true>>(w, x, part, y);
+            return product_with<Dot, whole_factors<4, true>>(w, x, part, y);
+        return product_with<Dot, typename Dot::byte_table>(w, x, part, y);
     }
     switch (w.layout.planes.low + w.layout.planes.high) {
         case 2:
-            return product_with<maddubs, whole_factors<2>>(w, x, part, y);
+            return product_with<Dot, whole_factors<2>>(w, x, part, y);
         case 3:
-            return product_with<maddubs, whole_factors<3>>(w, x, part, y);
+            return product_with<Dot, whole_factors<3>>(w, x, part, y);
         case 4:
-            return product_with<maddubs, whole_factors<4>>(w, x, part, y);
+            return product_with<Dot, whole_factors<4>>(w, x, part, y);
         case 5:
-            return product_with<maddubs, whole_factors<5>>(w, x, part, y);
+            return product_with<Dot, whole_factors<5>>(w, x, part, y);
         case 6:
-            return product_with<maddubs, whole_factors<6>>(w, x, part, y);
+            return product_with<Dot, whole_factors<6>>(w, x, part, y);
         default:
-            return product_with<maddubs, split_factors<false>>(w, x, part, y);
+            return product_with<Dot, typename Dot::byte_factors>(w, x, part, y);
     }
+}
+
+/// A part of a product with int8 activations; the format has integer levels.
+inline void product_int8(packed_view const& w, quantized_rows const& x, product_part const& part,
+                         output_rows const& y) {
+    return cpu().avx_vnni ? product_int8_with<dpbusd>(w, x, part, y)
+                          : product_int8_with<maddubs>(w, x, part, y);
 }
 
 }  // namespace QTK_ABI_NS
