@@ -36,9 +36,9 @@ struct dither_source {
     }
 };
 
-/// Values that are measured, fitted and encoded before the next ones are touched, and how far
-/// ahead of them memory is asked: 4 KiB stay in the first-level cache with their codes.
-inline constexpr std::size_t encode_block_values = 1024, encode_ahead = encode_block_values;
+/// Values that are measured, fitted and encoded before the next ones are touched, 8 KiB that stay in
+/// the first-level cache with their codes; and how far ahead memory is asked where that helps.
+inline constexpr std::size_t encode_block_values = 2048, encode_ahead = 1024;
 /// Tiles of 16 values and more that such a block can touch, and some that fill a vector.
 inline constexpr std::size_t encode_piece_tiles = encode_block_values / 16 + 16;
 

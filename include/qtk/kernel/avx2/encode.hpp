@@ -8,6 +8,7 @@
 #include <qtk/kernel/avx2/code_lanes.hpp>
 #include <qtk/kernel/avx2/pack.hpp>
 #include <qtk/kernel/code_rule.hpp>
+#include <qtk/kernel/cpu.hpp>
 #include <qtk/kernel/target.hpp>
 
 #include <cstddef>
@@ -97,15 +98,17 @@ QTK_ALWAYS_INLINE void encode_block(code_rule const& rule, minifloat_rule const&
 template <code_kind Kind, rounding R, bool ByProduct, bool Shared>
 void encode_run(code_rule const& rule, tile_params const* p, float const* inverse,
                 float const* rest, int shift, float const* x, std::size_t n, bool is_packed,
-                dither_source dither, std::uint8_t* fields) noexcept {
+                bool asks_ahead, dither_source dither, std::uint8_t* fields) noexcept {
     std::size_t const tiles = Shared ? 0 : std::size_t{4} >> shift;
     minifloat_rule const m = rule.minifloat;
     tile_lanes const t = lanes_of<ByProduct>(rule, *p, inverse, rest);
     byte_lanes const b = bytes_for(rule, Shared ? p->zero : 0);
     std::size_t i = 0;
     for (; i + 32 <= n; i += 32, p += tiles, inverse += tiles, rest += tiles) {
-        _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead), _MM_HINT_T0);
-        _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead + 16), _MM_HINT_T0);
+        if (asks_ahead) {
+            _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<char const*>(x + i + encode_ahead + 16), _MM_HINT_T0);
+        }
         encode_block<Kind, R, ByProduct, Shared>(rule, m, t, b, p, inverse, rest, shift, x + i,
                                                  is_packed, dither.from(i),
                                                  fields + (is_packed ? i / 2 : i));
@@ -131,14 +134,16 @@ template <code_kind Kind, rounding R, bool ByProduct>
 void encode_piece(code_rule const& rule, tile_params const* p, reciprocals const& r, float const* x,
                   std::size_t n, std::size_t room, std::size_t tile, bool is_packed,
                   dither_source dither, std::uint8_t* fields) noexcept {
+    bool const asks_ahead = !cpu().streams_by_itself;
     float const *inverse = r.inverse, *rest = r.rest;
     if (room == tile && tile == 16)
         return encode_run<Kind, R, ByProduct, false>(rule, p, inverse, rest, 1, x, n, is_packed,
-                                                     dither, fields);
+                                                     asks_ahead, dither, fields);
     for (std::size_t i = 0; i < n; ++p, room = tile) {
         std::size_t const width = n - i < room ? n - i : room;
         encode_run<Kind, R, ByProduct, true>(rule, p, inverse, rest, 2, x + i, width, is_packed,
-                                             dither.from(i), fields + (is_packed ? i / 2 : i));
+                                             asks_ahead, dither.from(i),
+                                             fields + (is_packed ? i / 2 : i));
         if constexpr (ByProduct) ++inverse, ++rest;
         i += width;
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <qtk/kernel/avx2/gguf_chunk.hpp>
+#include <qtk/kernel/cpu.hpp>
 #include <qtk/kernel/epilogue.hpp>
 #include <qtk/kernel/gguf_activations.hpp>
 #include <qtk/kernel/product_scalar.hpp>
@@ -38,11 +39,12 @@ inline float gguf_dot_one(std::uint8_t const* row, std::size_t row_bytes, gguf_a
                           std::size_t m) noexcept {
     // Far enough ahead for memory, near enough to stay in L1 until it is read.
     constexpr std::size_t ahead = 1024;
+    bool const asks_ahead = !cpu().streams_by_itself;
     std::uint8_t const* record = x.record(m, 0);
     std::uint8_t const* const end = row + row_bytes / Kernel::bytes * Kernel::bytes;
     __m256 y[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (; row != end; row += Kernel::bytes, record += Kernel::chunk.record()) {
-        QTK_UNROLL
+        if (asks_ahead) QTK_UNROLL
         for (std::size_t line = 0; line < Kernel::bytes; line += 64)
             _mm_prefetch(reinterpret_cast<char const*>(row) + ahead + line, _MM_HINT_T0);
         QTK_UNROLL
