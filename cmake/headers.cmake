@@ -83,6 +83,7 @@ set(QTK_HEADERS
     qtk/kernel/avx2/pack.hpp
     qtk/kernel/avx2/panel_product.hpp
     qtk/kernel/avx2/prepack.hpp
+    qtk/kernel/avx2/product_bf16.hpp
     qtk/kernel/avx2/product_f32.hpp
     qtk/kernel/avx2/product_int8.hpp
     qtk/kernel/avx2/quantize_rows.hpp
@@ -131,6 +132,7 @@ set(QTK_HEADERS
     qtk/kernel/panel_product.hpp
     qtk/kernel/parallel.hpp
     qtk/kernel/portable/decoded_panel.hpp
+    qtk/kernel/portable/product_bf16.hpp
     qtk/kernel/portable/product_f32.hpp
     qtk/kernel/portable/product_int8.hpp
     qtk/kernel/prepack.hpp

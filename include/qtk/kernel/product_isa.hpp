@@ -7,6 +7,7 @@
 #include <qtk/core/abi.hpp>
 #include <qtk/kernel/amx/product_bf16.hpp>
 #include <qtk/kernel/amx/product_int8.hpp>
+#include <qtk/kernel/avx2/product_bf16.hpp>
 #include <qtk/kernel/avx2/product_f32.hpp>
 #include <qtk/kernel/avx2/product_int8.hpp>
 #include <qtk/kernel/avx2/quantize_rows.hpp>
@@ -15,6 +16,7 @@
 #include <qtk/kernel/avx512/product_int8.hpp>
 #include <qtk/kernel/avx512/quantize_rows.hpp>
 #include <qtk/kernel/isa.hpp>
+#include <qtk/kernel/portable/product_bf16.hpp>
 #include <qtk/kernel/portable/product_f32.hpp>
 #include <qtk/kernel/portable/product_int8.hpp>
 #include <qtk/kernel/product_scalar.hpp>
@@ -91,6 +93,12 @@ inline void product_bf16_on(instruction_set isa, packed_view const& w, float_row
             return amx::product_bf16(w, x, part, y);
         case instruction_set::avx512:
             return avx512::product_bf16(w, x, part, y);
+        case instruction_set::avx2:
+            return avx2::product_bf16(w, x, part, y);
+#endif
+#if QTK_HAS_XSIMD
+        case instruction_set::xsimd:
+            return portable::product_bf16(w, x, part, y);
 #endif
         default:
             return scalar::product_bf16(w, x, part, y);

@@ -150,7 +150,7 @@ inline void multiply_tile(float const* w, float const* x, std::size_t depth, flo
 
 QTK_REGION_END
 
-/// Rows cut into tiles of nearly equal height: 3 to 6 each where there are at least 5.
+/// Rows cut into tiles of nearly equal height: 3 to 6 each, or all of them where there are fewer.
 struct row_split {
     std::size_t tiles = 0, height = 0, taller = 0;  // the first `taller` ones have one row more
 
@@ -194,13 +194,25 @@ inline void multiply_decoded(float const* w, float const* x, row_split const& sp
                 case 4:
                     multiply_tile<4>(w, rows, depth, to);
                     break;
-                default:
+                case 3:
                     multiply_tile<3>(w, rows, depth, to);
+                    break;
+                case 2:
+                    multiply_tile<2>(w, rows, depth, to);
+                    break;
+                default:
+                    multiply_tile<1>(w, rows, depth, to);
             }
         }
 }
 
-template <typename Levels>
+/// What a product does with the floats that it is about to multiply.
+struct as_they_are {
+    static constexpr bool is_plain = true;
+    static void run(float*, std::size_t) noexcept {}
+};
+
+template <typename Levels, typename Finish>
 void many_rows(packed_view const& w, float_rows const& x, product_part const& part,
                output_rows const& y) {
     Levels const levels(w.element);
@@ -220,8 +232,10 @@ void many_rows(packed_view const& w, float_rows const& x, product_part const& pa
             std::size_t const last = std::min(units, u + decoded_units);
             std::size_t const depth = (last - u) * unit_depth;
             transpose_rows(x, part, split, u * unit_depth, depth, transposed);
+            Finish::run(transposed, rows * decoded_depth);
             for (std::size_t p = left; p < right; ++p) {
                 decode_units(levels, w, p, u, last, decoded);
+                Finish::run(decoded, decoded_depth * panel_columns);
                 multiply_decoded(decoded, transposed, split, depth,
                                  sums + (p - left) * rows * panel_columns);
             }
@@ -261,38 +275,47 @@ void few_rows(packed_view const& w, float_rows const& x, product_part const& par
     }
 }
 
-template <typename Levels>
+/// Scales join after the sums of few rows: only floats that stay as they are may go that way.
+template <typename Levels, typename Finish>
 void product_with(packed_view const& w, float_rows const& x, product_part const& part,
                   output_rows const& y) {
     std::size_t const rows = part.row_end - part.row;
-    if (rows > 4) return many_rows<Levels>(w, x, part, y);
-    if (rows > 1) return few_rows<Levels, 4>(w, x, part, y);
-    few_rows<Levels, 1>(w, x, part, y);
+    if constexpr (Finish::is_plain) {
+        if (rows == 1) return few_rows<Levels, 1>(w, x, part, y);
+        if (rows <= 4) return few_rows<Levels, 4>(w, x, part, y);
+    }
+    many_rows<Levels, Finish>(w, x, part, y);
+}
+
+template <typename Finish>
+void product_floats(packed_view const& w, float_rows const& x, product_part const& part,
+                    output_rows const& y) {
+    int const bits = w.layout.planes.low + w.layout.planes.high;
+    if (!w.element.is_integer()) {
+        if (bits == 4) return product_with<sixteen_floats, Finish>(w, x, part, y);
+        if (bits == 6) return product_with<looked_up_floats<6>, Finish>(w, x, part, y);
+        return product_with<looked_up_floats<8>, Finish>(w, x, part, y);
+    }
+    switch (bits) {
+        case 2:
+            return product_with<integer_floats<2>, Finish>(w, x, part, y);
+        case 3:
+            return product_with<integer_floats<3>, Finish>(w, x, part, y);
+        case 4:
+            return product_with<integer_floats<4>, Finish>(w, x, part, y);
+        case 5:
+            return product_with<integer_floats<5>, Finish>(w, x, part, y);
+        case 6:
+            return product_with<integer_floats<6>, Finish>(w, x, part, y);
+        default:
+            return product_with<integer_floats<8>, Finish>(w, x, part, y);
+    }
 }
 
 /// A part of a product with float activations; x lies along the filled-up axis.
 inline void product_f32(packed_view const& w, float_rows const& x, product_part const& part,
                         output_rows const& y) {
-    int const bits = w.layout.planes.low + w.layout.planes.high;
-    if (!w.element.is_integer()) {
-        if (bits == 4) return product_with<sixteen_floats>(w, x, part, y);
-        if (bits == 6) return product_with<looked_up_floats<6>>(w, x, part, y);
-        return product_with<looked_up_floats<8>>(w, x, part, y);
-    }
-    switch (bits) {
-        case 2:
-            return product_with<integer_floats<2>>(w, x, part, y);
-        case 3:
-            return product_with<integer_floats<3>>(w, x, part, y);
-        case 4:
-            return product_with<integer_floats<4>>(w, x, part, y);
-        case 5:
-            return product_with<integer_floats<5>>(w, x, part, y);
-        case 6:
-            return product_with<integer_floats<6>>(w, x, part, y);
-        default:
-            return product_with<integer_floats<8>>(w, x, part, y);
-    }
+    product_floats<as_they_are>(w, x, part, y);
 }
 
 }  // namespace QTK_ABI_NS

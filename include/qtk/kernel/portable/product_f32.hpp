@@ -19,9 +19,15 @@
 namespace qtk::portable {
 inline namespace QTK_ABI_NS {
 
-/// A part of a product with float activations; x lies along the filled-up axis.
-inline void product_f32(packed_view const& w, float_rows const& x, product_part const& part,
-                        output_rows const& y) {
+/// What a product does with decoded weights before it uses them.
+struct as_decoded {
+    static void run(float*, std::size_t) noexcept {}
+};
+
+/// A part of a product with floats; x are the rows of the part.
+template <typename Finish>
+void product_floats(packed_view const& w, float_rows const& x, product_part const& part,
+                    output_rows const& y) {
     constexpr std::size_t units_together = 4;
     packed_layout const& layout = w.layout;
     panel_decoder const decode{layout.planes, w.element.is_integer(), levels_of(w.element)};
@@ -31,7 +37,6 @@ inline void product_f32(packed_view const& w, float_rows const& x, product_part 
     auto* const weights =
         reinterpret_cast<float*>(thread_scratch<purpose>((decoded + sums) * sizeof(float)));
     float* const c = weights + decoded;
-    float const* const first = x.data + part.row * x.stride;
     for (std::size_t p = part.panel; p < part.panel_end; ++p) {
         std::memset(c, 0, sums * sizeof(float));
         for (std::size_t g = 0; g < layout.groups; ++g) {
@@ -46,12 +51,19 @@ inline void product_f32(packed_view const& w, float_rows const& x, product_part 
                 std::size_t const count = std::min(units_together, layout.units_of(g) - u);
                 decode(block + layout.header_bytes + u * layout.unit_bytes, count,
                        layout.unit_bytes, zero, scale, weights);
-                add_rows(weights, first + (g * layout.group_units + u) * unit_depth, x.stride,
+                Finish::run(weights, count * unit_depth * panel_columns);
+                add_rows(weights, x.data + (g * layout.group_units + u) * unit_depth, x.stride,
                          count * unit_depth, rows, c);
             }
         }
         write_panel(c, rows, part.row, p, y);
     }
+}
+
+/// A part of a product with float activations; x lies along the filled-up axis.
+inline void product_f32(packed_view const& w, float_rows const& x, product_part const& part,
+                        output_rows const& y) {
+    product_floats<as_decoded>(w, {x.data + part.row * x.stride, x.stride}, part, y);
 }
 
 }  // namespace QTK_ABI_NS
