@@ -65,9 +65,9 @@ inline namespace QTK_ABI_NS {
 /// The values of neighbours in one row, fields of one byte each, of which the first has the column
 /// `left`; p are the row's tiles. The same as decode_span_scalar tile by tile, bit for bit, with the
 /// instructions of `set`, which must be usable.
-inline void decode_tiles([[maybe_unused]] instruction_set set, level_rule const& rule, tile_params const* p,
-                         std::span<std::uint8_t const> fields, std::size_t left, std::size_t tile,
-                         float* out) noexcept {
+inline void decode_tiles([[maybe_unused]] instruction_set set, level_rule const& rule,
+                         tile_params const* p, std::span<std::uint8_t const> fields,
+                         std::size_t left, std::size_t tile, float* out) noexcept {
     std::size_t const n = fields.size();
 #if QTK_HAS_X86
     std::uint8_t const* const from = fields.data();

@@ -64,6 +64,16 @@ inline void pair_floats(float* x, std::size_t n) noexcept {
     }
 }
 
+/// A pair of activations for every lane.
+[[nodiscard]] QTK_ALWAYS_INLINE __m512bh every_pair(float pair) noexcept {
+    __m512 all = _mm512_set1_ps(pair);
+#if defined(__clang__)
+    // clang 16 does not survive folding this broadcast into the product.
+    __asm__("" : "+v"(all));
+#endif
+    return reinterpret_cast<__m512bh>(all);
+}
+
 /// c [R][32] = or += x [R][n pairs], rows `stride` apart, times w [n][32 pairs].
 template <std::size_t R>
 void multiply_pairs(float const* x, std::size_t stride, float const* w, std::size_t n, float* c,
@@ -81,7 +91,7 @@ void multiply_pairs(float const* x, std::size_t stride, float const* w, std::siz
             auto const right = reinterpret_cast<__m512bh>(_mm512_load_ps(w + 32 * j + 16));
             QTK_UNROLL
             for (std::size_t r = 0; r < R; ++r) {
-                auto const a = reinterpret_cast<__m512bh>(_mm512_set1_ps(x[r * stride + j]));
+                __m512bh const a = every_pair(x[r * stride + j]);
                 sum[r][0] = _mm512_dpbf16_ps(sum[r][0], a, left);
                 sum[r][1] = _mm512_dpbf16_ps(sum[r][1], a, right);
             }
