@@ -19,9 +19,6 @@ using qtk::instruction_set;
 
 namespace {
 
-constexpr activation_type int8_types[] = {activation_type::a8_row, activation_type::a8_group,
-                                          activation_type::a8_static};
-
 /// On tiles as on the scalar twin, with every way of scaling activations.
 void check_tiles(qtk::scheme const& s, cases::product_shape const& shape) {
     std::string const name = qtk::to_string(s);
@@ -30,7 +27,7 @@ void check_tiles(qtk::scheme const& s, cases::product_shape const& shape) {
     CAPTURE(shape.n);
     CAPTURE(shape.k);
     product const p(s, shape);
-    for (activation_type const type : int8_types) {
+    for (activation_type const type : cases::int8_types) {
         qtk::product_options const options{.activations = type, .static_scale = 0.02f};
         std::uint64_t const before = qtk_test::amx_emulation::count();
         std::vector<float> const found = p.on(instruction_set::amx, options);

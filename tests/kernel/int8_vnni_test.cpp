@@ -33,9 +33,6 @@ std::vector<float> with(product const& p, qtk::product_options const& options) {
     return y;
 }
 
-constexpr activation_type int8_types[] = {activation_type::a8_row, activation_type::a8_group,
-                                          activation_type::a8_static};
-
 void check_both(qtk::scheme const& s, cases::product_shape const& shape, activation_type type) {
     std::string const name = qtk::to_string(s);
     CAPTURE(name);
@@ -61,7 +58,7 @@ TEST_CASE("vpdpbusd and vpmaddubsw give the twin's bits for all formats, shapes 
     std::size_t turn = 0;
     for (qtk::scheme const& s : cases::schemes_of_products())
         for (cases::product_shape const& shape : shapes)
-            check_both(s, shape, int8_types[turn++ % 3]);
+            check_both(s, shape, cases::int8_types[turn++ % 3]);
     CHECK((emulation.count() > before) == emulation.is_emulated());
 }
 

@@ -16,6 +16,10 @@
 
 namespace cases {
 
+/// Every way of scaling int8 activations.
+inline constexpr qtk::activation_type int8_types[] = {
+    qtk::activation_type::a8_row, qtk::activation_type::a8_group, qtk::activation_type::a8_static};
+
 struct product_shape {
     std::size_t m = 1, n = 1, k = 1;
 };

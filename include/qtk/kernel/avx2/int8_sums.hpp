@@ -193,6 +193,27 @@ QTK_ALWAYS_INLINE void end_sums(float* c, __m256i const (&total)[R][2], block_pa
     }
 }
 
+/// Sums of a piece of a chunk before its first unit: from the segment's start or the last chunk.
+template <std::size_t R, std::size_t Vectors>
+QTK_ALWAYS_INLINE void begin_piece(int8_chunk const& chunk, segment_piece const& piece,
+                                   std::size_t column, row_tile const& x, int8_results const& to,
+                                   __m256i (&total)[R][2]) noexcept {
+    if (piece.begins)
+        begin_sums(x, piece.segment, chunk.bias, total);
+    else
+        load_sums<R, Vectors>(to.open + column, total);
+}
+/// And after its last one: to the results, or left for the next chunk.
+template <std::size_t R, std::size_t Vectors>
+QTK_ALWAYS_INLINE void end_piece(block_params const& p, segment_piece const& piece,
+                                 std::size_t column, row_tile const& x, int8_results const& to,
+                                 __m256i const (&total)[R][2]) noexcept {
+    if (piece.ends)
+        end_sums<R, Vectors>(to.c + column, total, p, column, x, piece.segment);
+    else
+        store_sums<R, Vectors>(to.open + column, total);
+}
+
 /// The loops with vpmaddubsw; AVX-VNNI has its own (int8_vnni.hpp).
 struct maddubs {
     using byte_factors = split_factors<false>;
@@ -208,18 +229,11 @@ struct maddubs {
         for (std::size_t i = 0; i < chunk.count; ++i) {
             segment_piece const& piece = chunk.pieces[i];
             __m256i total[R][2];
-            if (piece.begins)
-                begin_sums(x, piece.segment, chunk.bias, total);
-            else
-                load_sums<R, vectors>(to.open + column, total);
+            begin_piece<R, vectors>(chunk, piece, column, x, to, total);
             std::uint8_t const* unit = factors + unpacked_unit * piece.first;
             for (std::size_t u = 0; u < piece.count; ++u, unit += unpacked_unit)
                 add_unit<Factors, R>(unpacked_factors{}, unit, x.unit(piece.unit + u), total);
-            if (piece.ends)
-                end_sums<R, vectors>(to.c + column, total, chunk.params[i], column, x,
-                                     piece.segment);
-            else
-                store_sums<R, vectors>(to.open + column, total);
+            end_piece<R, vectors>(chunk.params[i], piece, column, x, to, total);
         }
     }
 

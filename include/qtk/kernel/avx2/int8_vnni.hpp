@@ -51,17 +51,11 @@ struct dpbusd {
         for (std::size_t i = 0; i < chunk.count; ++i) {
             segment_piece const& piece = chunk.pieces[i];
             __m256i total[R][2];
-            if (piece.begins)
-                begin_sums(x, piece.segment, chunk.bias, total);
-            else
-                load_sums<R, 2>(to.open + column, total);
+            begin_piece<R, 2>(chunk, piece, column, x, to, total);
             std::uint8_t const* unit = unpacked + unpacked_unit * piece.first;
             for (std::size_t u = 0; u < piece.count; ++u, unit += unpacked_unit)
                 dot_unit(unpacked_factors{}, unit, x.unit(piece.unit + u), total, total);
-            if (piece.ends)
-                end_sums<R, 2>(to.c + column, total, chunk.params[i], column, x, piece.segment);
-            else
-                store_sums<R, 2>(to.open + column, total);
+            end_piece<R, 2>(chunk.params[i], piece, column, x, to, total);
         }
     }
 
