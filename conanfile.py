@@ -25,7 +25,7 @@ class QtkConan(ConanFile):
     settings = "os", "arch", "compiler", "build_type"
     options = {"with_xtensor": [True, False], "with_xsimd": [True, False]}
     default_options = {"with_xtensor": True, "with_xsimd": True}
-    exports_sources = "CMakeLists.txt", "cmake/*", "include/*", "LICENSE"
+    exports_sources = "CMakeLists.txt", "cmake/*", "include/*", "cuda/*", "LICENSE"
     no_copy_source = True
     test_package_folder = "tests/consumer/conan"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every public header, sorted, one a line, relative to include/. The CTest `floors` compares this
+# Every public header, sorted, one a line, relative to include/ and to cuda/include/. The CTest `floors` compares this
 # list with the folder.
 set(QTK_HEADERS
     qtk/core/abi.hpp
@@ -11,6 +11,7 @@ set(QTK_HEADERS
     qtk/core/error.hpp
     qtk/core/format.hpp
     qtk/core/granularity.hpp
+    qtk/core/host_device.hpp
     qtk/core/matrix.hpp
     qtk/core/matrix_view.hpp
     qtk/core/nonfinite.hpp
@@ -177,3 +178,12 @@ set(QTK_HEADERS
     qtk/stats/summary.hpp
     qtk/version.hpp
     qtk/xtensor.hpp)
+set(QTK_CUDA_HEADERS
+    qtk/cuda/convert.hpp
+    qtk/cuda/device.hpp
+    qtk/cuda/emulator.hpp
+    qtk/cuda/layout.hpp
+    qtk/cuda/mma.hpp
+    qtk/cuda/operand.hpp
+    qtk/cuda/pack.hpp
+    qtk/cuda/skinny_w4a16.hpp)

@@ -4,7 +4,7 @@
 # program, every header is seen twice: a function that forgot its `inline` is defined twice.
 set(sources "${CMAKE_CURRENT_BINARY_DIR}/all_headers.cpp")
 set(all_includes "")
-foreach(header IN LISTS QTK_HEADERS)
+foreach(header IN LISTS QTK_HEADERS QTK_CUDA_HEADERS)
   string(MAKE_C_IDENTIFIER "${header}" name)
   string(APPEND all_includes "#include <${header}>\n")
   file(
@@ -22,6 +22,7 @@ file(
 
 add_executable(qtk_test_headers ${sources})
 target_link_libraries(qtk_test_headers PRIVATE qtk_developer)
+target_compile_definitions(qtk_test_headers PRIVATE QTK_CUDA_EMULATE=1)
 foreach(component xtensor models)
   if(TARGET qtk::${component})
     target_link_libraries(qtk_test_headers PRIVATE qtk::${component})

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <qtk/core/error.hpp>
+#include <qtk/core/host_device.hpp>
 
 #include <concepts>
 #include <cstdint>
@@ -52,13 +53,9 @@ template <std::integral To, std::integral From>
     return static_cast<To>(value);
 }
 
-/// The smallest count of `step`s that covers n; n may be anything, step is positive.
-[[nodiscard]] constexpr std::size_t div_ceil(std::size_t n, std::size_t step) noexcept {
-    return n / step + (n % step != 0 ? 1 : 0);
-}
-
+#if !defined(__CUDACC__)  // nvcc does not compute the overflow builtins while it compiles
 static_assert(checked_mul<std::uint64_t>(1u << 16, 1u << 16) == std::uint64_t{1} << 32);
+#endif
 static_assert(checked_cast<std::uint8_t>(255) == 255);
-static_assert(div_ceil(0, 32) == 0 && div_ceil(33, 32) == 2);
 
 }  // namespace qtk

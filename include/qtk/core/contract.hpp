@@ -27,10 +27,3 @@ namespace qtk::detail {
     ((condition) ? static_cast<void>(0) \
                  : ::qtk::detail::broken_contract(#condition, __FILE__, __LINE__))
 #endif
-
-/// Marks functions that a CUDA kernel and the host share.
-#if defined(__CUDACC__)
-#define QTK_HD __host__ __device__
-#else
-#define QTK_HD
-#endif

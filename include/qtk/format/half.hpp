@@ -6,9 +6,8 @@
 // with.
 #pragma once
 
-#include <qtk/core/contract.hpp>
+#include <qtk/core/host_device.hpp>
 
-#include <bit>
 #include <cstdint>
 
 namespace qtk {
@@ -20,18 +19,18 @@ namespace qtk {
     std::uint32_t const mantissa = bits & 0x3ffu;
     if (exponent == 0) {  // zero and subnormals: mantissa * 2^-24 is exact in a float
         float const magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-        return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+        return bit_cast<float>(sign | bit_cast<std::uint32_t>(magnitude));
     }
     if (exponent == 31) {
         std::uint32_t const quiet = mantissa != 0 ? 0x400000u : 0u;
-        return std::bit_cast<float>(sign | 0x7f800000u | quiet | (mantissa << 13));
+        return bit_cast<float>(sign | 0x7f800000u | quiet | (mantissa << 13));
     }
-    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+    return bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
 }
 
 /// Float to IEEE half, nearest even. From 65,520 up the result is infinity.
 [[nodiscard]] QTK_HD constexpr std::uint16_t float_to_f16(float value) noexcept {
-    std::uint32_t const bits = std::bit_cast<std::uint32_t>(value);
+    std::uint32_t const bits = bit_cast<std::uint32_t>(value);
     std::uint32_t const sign = (bits >> 16) & 0x8000u;
     std::uint32_t const magnitude = bits & 0x7fffffffu;
     auto const result = [sign](std::uint32_t half) {
@@ -42,8 +41,8 @@ namespace qtk {
     if (magnitude < 0x38800000u) {
         // Below 2^-14: adding 0.5 aligns the last half bit with the last float bit, so the sum
         // itself rounds.
-        float const aligned = std::bit_cast<float>(magnitude) + 0.5f;
-        return result(std::bit_cast<std::uint32_t>(aligned) - 0x3f000000u);
+        float const aligned = bit_cast<float>(magnitude) + 0.5f;
+        return result(bit_cast<std::uint32_t>(aligned) - 0x3f000000u);
     }
     // Rebias the exponent, add just under half a unit, one more if the kept mantissa is odd;
     // carries are right as is.
@@ -53,12 +52,12 @@ namespace qtk {
 
 /// bfloat16 to float: the upper half of the float's bits.
 [[nodiscard]] QTK_HD constexpr float bf16_to_float(std::uint16_t bits) noexcept {
-    return std::bit_cast<float>(std::uint32_t{bits} << 16);
+    return bit_cast<float>(std::uint32_t{bits} << 16);
 }
 
 /// Float to bfloat16, nearest even; values that round past the largest bfloat16 become infinity.
 [[nodiscard]] QTK_HD constexpr std::uint16_t float_to_bf16(float value) noexcept {
-    std::uint32_t const bits = std::bit_cast<std::uint32_t>(value);
+    std::uint32_t const bits = bit_cast<std::uint32_t>(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
     return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }

@@ -18,7 +18,6 @@
 #include <qtk/core/format.hpp>
 #include <qtk/format/round.hpp>
 
-#include <bit>
 #include <cstdint>
 #include <limits>
 
@@ -38,7 +37,7 @@ namespace qtk {
 
 /// 2^n as a float, n in [-126, 127].
 [[nodiscard]] QTK_HD constexpr float power_of_two(int n) noexcept {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(n + 127) << 23);
+    return bit_cast<float>(static_cast<std::uint32_t>(n + 127) << 23);
 }
 
 /// The value of a field, exact.
@@ -68,13 +67,13 @@ namespace qtk {
 template <rounding R = rounding::nearest_even>
 [[nodiscard]] QTK_HD constexpr std::uint8_t float_to_minifloat(format const& f, float v,
                                                                float dither = 0.5f) noexcept {
-    std::uint32_t const bits = std::bit_cast<std::uint32_t>(v);
+    std::uint32_t const bits = bit_cast<std::uint32_t>(v);
     int const sign = bits >> 31 ? 1 << (f.bits - 1) : 0;
     float const limit = minifloat_max(f);
-    float magnitude = std::bit_cast<float>(bits & 0x7fffffffu);
+    float magnitude = bit_cast<float>(bits & 0x7fffffffu);
     magnitude = magnitude < limit ? magnitude : limit;
     int const smallest = 1 - minifloat_bias(f);
-    int const own = static_cast<int>(std::bit_cast<std::uint32_t>(magnitude) >> 23) - 127;
+    int const own = static_cast<int>(bit_cast<std::uint32_t>(magnitude) >> 23) - 127;
     int const exponent = own > smallest ? own : smallest;
     float const steps = magnitude * power_of_two(f.mantissa() - exponent);
     // Stochastic rounding goes up or down on the number line, so a negative value mirrors its

@@ -5,7 +5,7 @@
 // magnitude before: NaN, infinity and 3e9 have no integer, and a conversion would invent one.
 #pragma once
 
-#include <qtk/core/contract.hpp>
+#include <qtk/core/host_device.hpp>
 #include <qtk/core/scheme.hpp>
 
 namespace qtk {

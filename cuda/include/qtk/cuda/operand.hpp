@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is handed to a kernel? Pointers into device memory with their shapes; nothing is owned. The
+// epilogue is that of the CPU: y = f(sum + bias) + residual, as halves or floats.
+#pragma once
+
+#include <qtk/cuda/device.hpp>
+#include <qtk/cuda/layout.hpp>
+#include <qtk/kernel/activation.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace qtk::cuda {
+
+enum class number : std::uint8_t { f16, f32 };
+
+/// Floats or halves in device memory, rows `stride` elements apart.
+struct numbers_in {
+    void const* data = nullptr;
+    std::size_t stride = 0;
+    number type = number::f16;
+
+    [[nodiscard]] __device__ __forceinline__ float load(std::size_t row, std::size_t col) const {
+        std::size_t const i = row * stride + col;
+        return type == number::f32 ? static_cast<float const*>(data)[i]
+                                   : half_bits_to_float(static_cast<std::uint16_t const*>(data)[i]);
+    }
+};
+
+/// A packed weight in device memory.
+struct weight_operand {
+    uint4 const* words = nullptr;
+    void const* scales = nullptr;
+    std::uint8_t const* zeros = nullptr;  ///< null: symmetric
+    weight_layout layout = {};
+    number scale_type = number::f16;
+
+    /// Scales of rows g and g + 8 of a tile; `at` counts pairs.
+    __device__ __forceinline__ void load_scales(std::size_t at, float (&scale)[2]) const {
+        if (scale_type == number::f32) {
+            uint2 const both = __ldg(static_cast<uint2 const*>(scales) + at);
+            scale[0] = bit_float(both.x), scale[1] = bit_float(both.y);
+        } else {
+            std::uint32_t const both = __ldg(static_cast<std::uint32_t const*>(scales) + at);
+            scale[0] = half_bits_to_float(static_cast<std::uint16_t>(both));
+            scale[1] = half_bits_to_float(static_cast<std::uint16_t>(both >> 16));
+        }
+    }
+    /// Zeros of rows g and g + 8.
+    __device__ __forceinline__ void load_zeros(std::size_t at, std::uint32_t symmetric,
+                                               std::uint32_t (&zero)[2]) const {
+        zero[0] = zero[1] = symmetric;
+        if (zeros == nullptr) return;
+        std::uint16_t const both = __ldg(reinterpret_cast<std::uint16_t const*>(zeros) + at);
+        zero[0] = both & 0xffu, zero[1] = both >> 8;
+    }
+
+  private:
+    [[nodiscard]] static __device__ __forceinline__ float bit_float(std::uint32_t bits) {
+        return bit_cast<float>(bits);
+    }
+};
+
+/// Each part may be left out: null data.
+struct device_epilogue {
+    numbers_in bias = {};      ///< [rows of W]
+    numbers_in residual = {};  ///< [m, rows of W], added last
+    activation function = activation::relu;
+    bool has_function = false;
+
+    [[nodiscard]] __device__ __forceinline__ float apply(float sum, std::size_t row,
+                                                         std::size_t col) const {
+        if (bias.data != nullptr) sum += bias.load(0, col);
+        if (has_function) sum = bent(function, sum);
+        if (residual.data != nullptr) sum += residual.load(row, col);
+        return sum;
+    }
+
+  private:
+    [[nodiscard]] static __device__ __forceinline__ float bent(activation kind, float v) {
+        switch (kind) {
+            case activation::gelu_tanh:
+                return v / (1.0f + expf(-1.5957691216f * (v + 0.044715f * v * v * v)));
+            case activation::gelu_erf:
+                return 0.5f * v * erfcf(-0.70710678118f * v);
+            case activation::silu:
+                return v / (1.0f + expf(-v));
+            case activation::relu:
+                return v < 0.0f ? 0.0f : v;
+        }
+        return v;
+    }
+};
+
+/// Where results go: [m, rows of W].
+struct result_operand {
+    void* data = nullptr;
+    std::size_t stride = 0;
+    number type = number::f16;
+    device_epilogue end = {};
+
+    __device__ __forceinline__ void store(std::size_t row, std::size_t col, float sum) const {
+        float const value = end.apply(sum, row, col);
+        std::size_t const i = row * stride + col;
+        if (type == number::f32)
+            static_cast<float*>(data)[i] = value;
+        else
+            static_cast<std::uint16_t*>(data)[i] = float_to_half_bits(value);
+    }
+};
+
+/// Splitting K over blocks: sums [split][m][rows of W, whole tiles], and a counter for each tile
+/// that starts at zero and is left at zero. The last block of a tile adds them up in order.
+struct split_operand {
+    float* sums = nullptr;
+    unsigned* arrived = nullptr;
+};
+
+}  // namespace qtk::cuda
