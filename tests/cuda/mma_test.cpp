@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "cuda_memory.hpp"
 #include <random>
 #include <set>
 #include <utility>
@@ -28,8 +29,8 @@ __global__ void one_mma(std::uint32_t const* a, std::uint32_t const* b, typename
 template <typename Op, typename PutA, typename PutB>
 void check_product(std::vector<int> const& a, std::vector<int> const& b, PutA put_a, PutB put_b) {
     constexpr int bits = 32 / Op::packed;
-    std::vector<std::uint32_t> left(32 * Op::a_words), right(32 * Op::b_words);
-    std::vector<typename Op::sum> sum(32 * Op::c_words, 5);
+    device_vector<std::uint32_t> left(32 * Op::a_words), right(32 * Op::b_words);
+    device_vector<typename Op::sum> sum(32 * Op::c_words, 5);
     for (int lane = 0; lane < 32; ++lane)
         for (int e = 0; e < Op::packed; ++e) {
             for (int i = 0; i < Op::a_words; ++i) {
@@ -44,6 +45,7 @@ void check_product(std::vector<int> const& a, std::vector<int> const& b, PutA pu
             }
         }
     launch("one_mma", one_mma<Op>, dim3(1), dim3(32), 0, {}, left.data(), right.data(), sum.data());
+    wait_for_device();
     std::set<std::pair<int, int>> seen;
     for (int lane = 0; lane < 32; ++lane)
         for (int i = 0; i < Op::c_words; ++i) {

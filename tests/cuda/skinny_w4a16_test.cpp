@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "cuda_cases.hpp"
+#include "cuda_memory.hpp"
 #include <vector>
 
 namespace {
@@ -19,14 +20,18 @@ struct shape {
 std::vector<double> product(qtk::any_qmatrix const& q, std::vector<std::uint16_t> const& x,
                             std::size_t m, unsigned splits) {
     host_weight const w = pack(q);
-    std::vector<float> y(m * q.rows(), NAN);
-    std::vector<float> sums(splits * m * w.layout.tiles() * tile_rows, NAN);
-    std::vector<unsigned> arrived(w.layout.tiles(), 0);
+    auto const words = on_device(w.words);
+    auto const scales = on_device(w.scales);
+    auto const zeros = on_device(w.zeros);
+    auto const halves = on_device(x);
+    device_vector<float> y(m * q.rows(), NAN);
+    device_vector<float> sums(splits * m * w.layout.tiles() * tile_rows, NAN);
+    device_vector<unsigned> arrived(w.layout.tiles(), 0);
     skinny_arguments a;
-    a.w = {reinterpret_cast<uint4 const*>(w.words.data()), w.scales.data(),
-           w.zeros.empty() ? nullptr : w.zeros.data(), w.layout,
+    a.w = {reinterpret_cast<uint4 const*>(words.data()), scales.data(),
+           zeros.empty() ? nullptr : zeros.data(), w.layout,
            w.scheme.scale == qtk::scale_type::f16 ? number::f16 : number::f32};
-    a.x = x.data();
+    a.x = halves.data();
     a.x_stride = q.cols();
     a.m = m;
     a.is_aligned = q.cols() % 4 == 0;
@@ -38,25 +43,43 @@ std::vector<double> product(qtk::any_qmatrix const& q, std::vector<std::uint16_t
         a.levels = level_bytes(qtk::levels_of(q.scheme().element));
         launch_skinny_w4a16<true>(a, splits, {});
     }
+    wait_for_device();
     for (unsigned const left : arrived) CHECK(left == 0);
     return {y.begin(), y.end()};
 }
 
+constexpr shape shapes[] = {{1, 16, 64},  {1, 35, 200},  {5, 20, 1100},
+                            {8, 48, 640}, {13, 17, 333}, {16, 32, 256}};
+
+template <qtk::scheme S>
+void check_shapes() {
+    // Codebook levels are rounded to halves; integers are exact.
+    double const bound = S.element.is_integer() ? 2e-6 : 4e-4;
+    for (shape const& s : shapes) {
+        auto const weight = random_floats(s.rows * s.cols, 7);
+        auto const x = random_halves(s.m * s.cols, 8);
+        auto const q =
+            qtk::quantize<S>(qtk::matrix_view<float const>(weight.data(), s.rows, s.cols));
+        auto const expected = naive_product(q, x, s.m);
+        for (unsigned const splits : {1u, 3u}) {
+            INFO(qtk::to_string(S) << " " << s.m << "x" << s.rows << "x" << s.cols);
+            CHECK(relative_error(expected, product(q, x, s.m, splits)) < bound);
+        }
+    }
+}
+
 TEST_CASE("the skinny kernel gives the naive product") {
     for_each_scheme([]<qtk::scheme S>() {
-        if constexpr (S.element.bits == 4)
-            for (shape const s : {shape{1, 16, 64}, shape{1, 35, 200}, shape{5, 20, 1100},
-                                  shape{8, 48, 640}, shape{13, 17, 333}, shape{16, 32, 256}})
-                for (unsigned const splits : {1u, 3u}) {
-                    auto const weight = random_floats(s.rows * s.cols, 7);
-                    auto const x = random_halves(s.m * s.cols, 8);
-                    auto const q = qtk::quantize<S>(
-                        qtk::matrix_view<float const>(weight.data(), s.rows, s.cols));
-                    INFO(qtk::to_string(S) << " " << s.m << "x" << s.rows << "x" << s.cols);
-                    // Codebook levels are rounded to halves; integers are exact.
-                    CHECK(relative_error(naive_product(q, x, s.m), product(q, x, s.m, splits)) <
-                          (S.element.is_integer() ? 2e-6 : 4e-4));
-                }
+        if constexpr (S.element.bits == 4) check_shapes<S>();
     });
+}
+
+TEST_CASE("two runs give the same bits, however K is split") {
+    auto const weight = random_floats(48 * 1000, 1);
+    auto const x = random_halves(11 * 1000, 2);
+    auto const q = qtk::quantize<qtk::scheme{.element = qtk::i4, .grain = qtk::per_group(64)}>(
+        qtk::matrix_view<float const>(weight.data(), 48, 1000));
+    for (unsigned const splits : {1u, 2u, 5u})
+        CHECK(product(q, x, 11, splits) == product(q, x, 11, splits));
 }
 }  // namespace

@@ -11,7 +11,12 @@
     "qtk: -ffast-math removes the NaN checks and changes rounding; define QTK_ALLOW_FAST_MATH to take the blame"
 #endif
 
-// xsimd is used when its header is there, unless the user says no.
+// xsimd is used when its header is there, unless the user says no. nvcc reads neither xsimd nor
+// target regions: in a .cu file the host's kernels are the scalar twins.
+#if defined(__CUDACC__)
+#undef QTK_HAS_XSIMD
+#define QTK_HAS_XSIMD 0
+#endif
 #if !defined(QTK_HAS_XSIMD)
 #if !defined(QTK_NO_XSIMD) && defined(__has_include)
 #if __has_include(<xsimd/xsimd.hpp>)
@@ -39,7 +44,9 @@
 #define QTK_ABI_ISA base
 #endif
 
-#if QTK_HAS_XSIMD
+#if defined(__CUDACC__)
+#define QTK_ABI_SIMD nvcc
+#elif QTK_HAS_XSIMD
 #define QTK_ABI_SIMD xsimd
 #else
 #define QTK_ABI_SIMD plain

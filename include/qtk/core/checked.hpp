@@ -11,15 +11,55 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace qtk {
+namespace detail {
+
+#if defined(__CUDACC__)
+// nvcc does not compute the builtins while it compiles.
+template <std::integral T>
+using twice_as_wide = std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
+template <std::integral T>
+[[nodiscard]] constexpr bool loses(twice_as_wide<T> exact, T& result) noexcept {
+    result = static_cast<T>(exact);
+    return exact != static_cast<twice_as_wide<T>>(result);
+}
+template <std::integral T>
+[[nodiscard]] constexpr bool add_overflows(T a, T b, T* sum) noexcept {
+    return loses<T>(twice_as_wide<T>{a} + b, *sum);
+}
+template <std::integral T>
+[[nodiscard]] constexpr bool sub_overflows(T a, T b, T* difference) noexcept {
+    return loses<T>(twice_as_wide<T>{a} - b, *difference);
+}
+template <std::integral T>
+[[nodiscard]] constexpr bool mul_overflows(T a, T b, T* product) noexcept {
+    return loses<T>(twice_as_wide<T>{a} * b, *product);
+}
+#else
+template <std::integral T>
+[[nodiscard]] constexpr bool add_overflows(T a, T b, T* sum) noexcept {
+    return __builtin_add_overflow(a, b, sum);
+}
+template <std::integral T>
+[[nodiscard]] constexpr bool sub_overflows(T a, T b, T* difference) noexcept {
+    return __builtin_sub_overflow(a, b, difference);
+}
+template <std::integral T>
+[[nodiscard]] constexpr bool mul_overflows(T a, T b, T* product) noexcept {
+    return __builtin_mul_overflow(a, b, product);
+}
+#endif
+
+}  // namespace detail
 
 /// a + b, or value_error naming both.
 template <std::integral T>
 [[nodiscard]] constexpr T checked_add(T a, T b) {
     T sum{};
-    if (__builtin_add_overflow(a, b, &sum))
+    if (detail::add_overflows(a, b, &sum))
         throw value_error("the sum " + std::to_string(a) + " + " + std::to_string(b) +
                           " overflows");
     return sum;
@@ -29,7 +69,7 @@ template <std::integral T>
 template <std::integral T>
 [[nodiscard]] constexpr T checked_sub(T a, T b) {
     T difference{};
-    if (__builtin_sub_overflow(a, b, &difference))
+    if (detail::sub_overflows(a, b, &difference))
         throw value_error("the difference " + std::to_string(a) + " - " + std::to_string(b) +
                           " overflows");
     return difference;
@@ -39,7 +79,7 @@ template <std::integral T>
 template <std::integral T>
 [[nodiscard]] constexpr T checked_mul(T a, T b) {
     T product{};
-    if (__builtin_mul_overflow(a, b, &product))
+    if (detail::mul_overflows(a, b, &product))
         throw value_error("the product " + std::to_string(a) + " x " + std::to_string(b) +
                           " overflows");
     return product;
@@ -53,9 +93,7 @@ template <std::integral To, std::integral From>
     return static_cast<To>(value);
 }
 
-#if !defined(__CUDACC__)  // nvcc does not compute the overflow builtins while it compiles
 static_assert(checked_mul<std::uint64_t>(1u << 16, 1u << 16) == std::uint64_t{1} << 32);
-#endif
 static_assert(checked_cast<std::uint8_t>(255) == 255);
 
 }  // namespace qtk

@@ -7,6 +7,8 @@
 // not that of e2m1.
 #pragma once
 
+#include <qtk/core/host_device.hpp>
+
 #include <array>
 #include <cstdint>
 #include <string_view>
@@ -24,13 +26,13 @@ struct format {
     int exponent = 0;  ///< Minifloats: exponent bits; one bit is the sign, the rest are mantissa.
     codebook table = codebook::none;
 
-    [[nodiscard]] constexpr bool is_integer() const noexcept {
+    [[nodiscard]] QTK_HD constexpr bool is_integer() const noexcept {
         return kind == numeral::signed_integer || kind == numeral::unsigned_integer;
     }
     /// Mantissa bits of a minifloat.
-    [[nodiscard]] constexpr int mantissa() const noexcept { return bits - 1 - exponent; }
+    [[nodiscard]] QTK_HD constexpr int mantissa() const noexcept { return bits - 1 - exponent; }
     /// How many bit patterns a code has.
-    [[nodiscard]] constexpr int patterns() const noexcept { return 1 << bits; }
+    [[nodiscard]] QTK_HD constexpr int patterns() const noexcept { return 1 << bits; }
 
     friend constexpr bool operator==(format const&, format const&) = default;
 };

@@ -14,6 +14,10 @@
 #include <string>
 #include <type_traits>
 
+#if defined(__CUDACC__)
+#pragma nv_diag_suppress 554  // the conversion below does not exist for constant elements
+#endif
+
 namespace qtk {
 
 /// Rows of `cols` neighbours, `stride` elements apart; element (r, c) is data[r * stride + c].

@@ -19,7 +19,6 @@
 #include <qtk/format/round.hpp>
 
 #include <cstdint>
-#include <limits>
 
 namespace qtk {
 
@@ -47,8 +46,8 @@ namespace qtk {
     float const sign = (field >> (f.bits - 1)) & 1 ? -1.0f : 1.0f;
     if (magnitude > minifloat_top(f))
         return f.exponent == 5 && magnitude == minifloat_top(f) + 1
-                   ? sign * std::numeric_limits<float>::infinity()
-                   : std::numeric_limits<float>::quiet_NaN();
+                   ? sign * bit_cast<float>(0x7f800000u)
+                   : bit_cast<float>(0x7fc00000u);
     int const steps = 1 << f.mantissa();
     int const exponent = magnitude / steps, mantissa = magnitude % steps;
     int const unit = (exponent > 0 ? exponent : 1) - minifloat_bias(f) - f.mantissa();

@@ -20,7 +20,7 @@
 
 #include <qtk/core/abi.hpp>
 
-#if defined(__x86_64__) && !defined(QTK_NO_X86_KERNELS)
+#if defined(__x86_64__) && !defined(QTK_NO_X86_KERNELS) && !defined(__CUDACC__)
 #define QTK_HAS_X86 1
 #include <immintrin.h>
 #else
