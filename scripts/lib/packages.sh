@@ -67,3 +67,27 @@ need_conan() {
     python3 -m venv --clear .venv
     .venv/bin/pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
 }
+
+# need_nvcc: CUDA's compiler and disassembler on the PATH, else from PyPI in .venv (after need_conan). Where
+# neither is to be had, the kernels are tested on the CPU alone.
+need_nvcc() {
+    if is_there nvcc && is_there nvdisasm; then return 0; fi
+    cuda_from_venv
+    local packages=()
+    is_there nvcc || packages+=(-r scripts/requirements-cuda.txt)
+    is_there nvdisasm || packages+=('nvidia-cuda-nvdisasm>=13.0,<14')
+    [ ${#packages[@]} -gt 0 ] || return 0
+    say "installing CUDA's compiler tools with pip into .venv"
+    .venv/bin/pip install --quiet --disable-pip-version-check "${packages[@]}" ||
+        say "not to be had: ${packages[*]}"
+    cuda_from_venv
+}
+cuda_from_venv() {
+    local bin
+    for bin in "$PWD"/.venv/lib/python3*/site-packages/nvidia/cu*/bin; do
+        case ":$PATH:" in
+            *":$bin:"*) ;;
+            *) [ ! -d "$bin" ] || PATH="$PATH:$bin" ;;
+        esac
+    done
+}
