@@ -13,6 +13,13 @@
 #include <cstdint>
 #include <string>
 
+/// Before a loop whose count is a constant: every turn is written out.
+#if defined(__CUDACC__)
+#define QTK_CUDA_UNROLL _Pragma("unroll")
+#else
+#define QTK_CUDA_UNROLL
+#endif
+
 #if defined(__CUDACC__)
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>

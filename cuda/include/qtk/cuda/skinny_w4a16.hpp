@@ -69,11 +69,11 @@ __device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, std::s
         std::uint32_t zero[2];
         a.w.load_scales(at, scale);
         a.w.load_zeros(at, a.symmetric, zero);
-#pragma unroll
+        QTK_CUDA_UNROLL
         for (unsigned j = span * 4 / Spans; j < (span + 1) * 4 / Spans; ++j) {
             half_operands left;
             decode_word<Table>(a, word[j], zero, left);
-#pragma unroll
+            QTK_CUDA_UNROLL
             for (unsigned i = 0; i < Tiles; ++i) {
                 std::size_t const row = 8 * i + g;
                 uint2 x{0, 0};
@@ -84,7 +84,7 @@ __device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, std::s
                 half_mma::multiply(part[i], left[1], {x.y});
             }
         }
-#pragma unroll
+        QTK_CUDA_UNROLL
         for (unsigned i = 0; i < Tiles; ++i)
             for (unsigned c = 0; c < 4; ++c) sum[i][c] += part[i][c] * scale[c / 2];
     }
