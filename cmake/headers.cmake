@@ -186,4 +186,6 @@ set(QTK_CUDA_HEADERS
     qtk/cuda/mma.hpp
     qtk/cuda/operand.hpp
     qtk/cuda/pack.hpp
+    qtk/cuda/quantize_rows.hpp
+    qtk/cuda/skinny_int8.hpp
     qtk/cuda/skinny_w4a16.hpp)

@@ -19,9 +19,12 @@ import tempfile
 from pathlib import Path
 
 # Registers a thread: 64 leave room for 1024 threads, all that an SM of Turing holds.
-CEILINGS = {"skinny_w4a16": 64}
+CEILINGS = {"skinny_w4a16": 64, "skinny_int8": 64, "quantize_rows": 40}
 # What a kernel must consist of, and what none may contain (local memory: spills, arrays by index).
-INSTRUCTIONS = {"skinny_w4a16": [r"HMMA\.1688\.F32", r"LDG\.E\.\S*128"]}
+INSTRUCTIONS = {
+    "skinny_w4a16": [r"HMMA\.1688\.F32", r"LDG\.E\.\S*128"],
+    "skinny_int8": [r"IMMA\.8816\.U8\.S8", r"LDG\.E\.\S*128"],
+}
 FORBIDDEN = r"\b(LDL|STL)\b"
 
 ENTRY = re.compile(r"Compiling entry function '(\w+)'")
@@ -71,12 +74,13 @@ def sass_complaints(sass):
 
 
 def self_test():
-    sound = (
-        "ptxas info : Compiling entry function 'f12skinny_w4a16' for 'sm_75'\n"
+    sound = "".join(
+        f"ptxas info : Compiling entry function 'f_{name}' for 'sm_75'\n"
         "    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
-        "ptxas info : Used 64 registers, used 1 barriers\n"
+        f"ptxas info : Used {most} registers, used 1 barriers\n"
+        for name, most in CEILINGS.items()
     )
-    assert complaints_of(sound) == ([], 1)
+    assert complaints_of(sound) == ([], len(CEILINGS))
     assert "registers" in complaints_of(sound.replace("64 reg", "65 reg"))[0][0]
     assert "spill" in complaints_of(sound.replace("0 bytes spill stores", "8 bytes spill stores"))[0][0]
     assert "instantiates none" in complaints_of("")[0][0]

@@ -82,4 +82,16 @@ TEST_CASE("two runs give the same bits, however K is split") {
     for (unsigned const splits : {1u, 2u, 5u})
         CHECK(product(q, x, 11, splits) == product(q, x, 11, splits));
 }
+TEST_CASE("operands that the skinny kernel does not take are refused") {
+    alignas(16) static std::uint32_t memory[8] = {};
+    skinny_arguments a;
+    a.w = {reinterpret_cast<uint4 const*>(memory), memory, nullptr, {16, 64, 64, 4}, number::f32};
+    a.m = 17;
+    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 1, {}), qtk::value_error);
+    a.m = 16;
+    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 2, {}), qtk::value_error);  // no room for sums
+    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 0, {}), qtk::value_error);
+    a.w.layout.bits = 8;
+    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 1, {}), qtk::value_error);
+}
 }  // namespace

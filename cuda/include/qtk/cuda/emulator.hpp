@@ -10,6 +10,7 @@
 #include <ucontext.h>
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -204,6 +205,12 @@ inline void __syncwarp() {
     static_cast<void>(qtk::cuda::emulator::exchange<0>({}));
 }
 inline void __threadfence() {}
+[[nodiscard]] inline float __fmaf_rn(float a, float b, float c) {
+    return std::fma(a, b, c);
+}
+[[nodiscard]] inline float __fmul_rn(float a, float b) {
+    return a * b;
+}
 template <typename T>
 [[nodiscard]] inline T __ldg(T const* at) {
     return *at;

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace qtk::cuda {
 
@@ -62,6 +63,23 @@ struct weight_operand {
         return bit_cast<float>(bits);
     }
 };
+
+/// What a launch asks of its operand. Throws value_error.
+inline void require_weight(char const* kernel, weight_operand const& w, int bits) {
+    auto const refuse = [&](std::string const& what) {
+        throw value_error(std::string("cuda: ") + kernel + ": " + what);
+    };
+    if (w.layout.bits != bits)
+        refuse("expected weights of " + std::to_string(bits) + " bits, found " +
+               std::to_string(w.layout.bits));
+    if (w.layout.group % 32 != 0 && w.layout.groups() > 1)
+        refuse("expected groups of a multiple of 32 columns, found " +
+               std::to_string(w.layout.group));
+    if (w.words == nullptr || reinterpret_cast<std::uintptr_t>(w.words) % 16 != 0)
+        refuse("expected packed weights at a multiple of 16 bytes. Hint: cudaMalloc gives 256");
+    if (w.scales == nullptr || reinterpret_cast<std::uintptr_t>(w.scales) % 8 != 0)
+        refuse("expected scales at a multiple of 8 bytes");
+}
 
 /// Each part may be left out: null data.
 struct device_epilogue {

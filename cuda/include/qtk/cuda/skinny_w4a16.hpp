@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace qtk::cuda {
 
@@ -160,9 +161,17 @@ __global__ void __launch_bounds__(Warps * 32) skinny_w4a16(skinny_arguments a) {
     detail::finish_tile<columns>(a, tile, total);
 }
 
-/// Starts the kernel for m up to 16; splits 1 needs no split operand.
+/// Starts the kernel for m up to 16; splits 1 needs no split operand. Throws value_error for what it
+/// does not take.
 template <bool Table>
 void launch_skinny_w4a16(skinny_arguments const& a, unsigned splits, cudaStream_t stream) {
+    require_weight("skinny_w4a16", a.w, 4);
+    if (a.m > 16)
+        throw value_error("cuda: skinny_w4a16: expected up to 16 rows, found " +
+                          std::to_string(a.m));
+    if (splits == 0 || (splits > 1 && (a.split.sums == nullptr || a.split.arrived == nullptr)))
+        throw value_error("cuda: skinny_w4a16: " + std::to_string(splits) +
+                          " splits of K: expected one, or sums and counters for more");
     constexpr unsigned warps = 8;
     auto const go = [&](auto* kernel) {
         launch("skinny_w4a16", kernel, dim3(static_cast<unsigned>(a.w.layout.tiles()), splits),

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Y = X W^T for few rows of int8 activations and weights of 4 or 8 bits, on the tensor cores' bytes:
+// W4A8 and W8A8. The bits are those of the CPU's product (kernel/product_scalar.hpp), in its order of
+// segments s, for every shape and however the work is shared:
+//
+//   d = sum of (field - L0) code           exact, 32 bits; L0 = 8 or 128
+//   y = fma(d, w a_s, y)                   w: scale of the weights, a_s: of the activations
+//   y = fma(w (L0 - z), a_s sum_s, y)      asymmetric weights
+//   y = y a                                one scale a for the row: a_s = 1 above
+//
+//   block   one tile of 16 rows of W times 8 rows of X. In a round each warp takes a piece of one
+//           segment; the integers meet in shared memory and join y in order
+//   grid    [tiles, rows of X / 8]
+#pragma once
+
+#include <qtk/cuda/mma.hpp>
+#include <qtk/cuda/operand.hpp>
+#include <qtk/cuda/quantize_rows.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace qtk::cuda {
+
+struct int8_arguments {
+    weight_operand w;
+    int8_rows x;
+    result_operand y;
+};
+
+namespace detail {
+
+inline constexpr std::size_t half_chunk = chunk_depth / 2;
+inline constexpr std::size_t piece_halves = 8;  ///< half chunks of a piece at most
+
+/// What one segment adds to an output.
+[[nodiscard]] __device__ __forceinline__ float add_segment(int8_arguments const& a, std::size_t n,
+                                                           std::size_t row, std::size_t s,
+                                                           std::int32_t dot, float y) {
+    weight_layout const& w = a.w.layout;
+    std::int32_t const middle = 1 << (w.bits - 1);
+    std::size_t const pair = w.param(n, s * a.x.segment / w.group) / 2;
+    bool const is_upper = n % tile_rows >= 8;
+    float scales[2];
+    std::uint32_t zeros[2];
+    a.w.load_scales(pair, scales);
+    a.w.load_zeros(pair, static_cast<std::uint32_t>(middle), zeros);
+    float const scale = is_upper ? scales[1] : scales[0];
+    std::int32_t const sum = a.x.sums[row * a.x.segments() + s];
+    float const by = a.x.has_row_scales ? 1.0f : a.x.scales[a.x.scale_at(row, s)];
+    y = __fmaf_rn(static_cast<float>(dot - middle * sum), __fmul_rn(scale, by), y);
+    if (a.w.zeros == nullptr) return y;
+    auto const zero = static_cast<std::int32_t>(is_upper ? zeros[1] : zeros[0]);
+    auto const shift = static_cast<float>(middle - zero);
+    return __fmaf_rn(__fmul_rn(scale, shift), __fmul_rn(by, static_cast<float>(sum)), y);
+}
+
+/// Products of the half chunks [from, to) of a tile; sum[h] belongs to rows g + 8 h.
+template <int Bits>
+__device__ __forceinline__ void multiply_halves(int8_arguments const& a, std::size_t tile,
+                                                std::size_t row, std::size_t from, std::size_t to,
+                                                std::int32_t (&sum)[2][2]) {
+    unsigned const lane = threadIdx.x % 32, t = lane % 4;
+    weight_layout const& w = a.w.layout;
+    std::int8_t const* const codes = a.x.codes + row * a.x.depth() + 16 * t;
+    for (std::size_t half = from; half < to;) {
+        std::size_t const chunk = half / 2, at = tile * w.chunks() + chunk;
+        uint4 x{0, 0, 0, 0};
+        if (row < a.x.m) x = __ldg(reinterpret_cast<uint4 const*>(codes + chunk * chunk_depth));
+        std::uint32_t const right[4] = {x.x, x.y, x.z, x.w};
+        std::uint32_t left[2][4];
+        if constexpr (Bits == 4) {
+            uint4 const q = __ldcs(a.w.words + at * warp_lanes + lane);
+            std::uint32_t const word[4] = {q.x, q.y, q.z, q.w};
+            for (unsigned j = 0; j < 4; ++j) {
+                left[0][j] = word[j] & 0x0f0f0f0fu;
+                left[1][j] = word[j] >> 4 & 0x0f0f0f0fu;
+            }
+        } else {
+            QTK_CUDA_UNROLL
+            for (unsigned h = 0; h < 2; ++h) {
+                uint4 const q = __ldcs(a.w.words + (at * 2 + h) * warp_lanes + lane);
+                left[h][0] = q.x, left[h][1] = q.y, left[h][2] = q.z, left[h][3] = q.w;
+            }
+        }
+        QTK_CUDA_UNROLL
+        for (unsigned j = 0; j < 4; ++j)
+            if (chunk * 2 + j / 2 >= from && chunk * 2 + j / 2 < to) {
+                int8_mma::multiply(sum[0], {left[0][j]}, {right[j]});
+                int8_mma::multiply(sum[1], {left[1][j]}, {right[j]});
+            }
+        half = chunk * 2 + 2;
+    }
+}
+
+}  // namespace detail
+
+template <int Bits, unsigned Warps>
+__global__ void __launch_bounds__(Warps * 32) skinny_int8(int8_arguments a) {
+    static_assert(Warps * 32 >= tile_rows * 8);
+    using detail::piece_halves;
+    unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    std::size_t const tile = blockIdx.x, first_row = std::size_t{blockIdx.y} * 8;
+    std::size_t const segments = a.x.segments();
+    std::size_t const segment_halves = div_ceil(a.x.segment, detail::half_chunk);
+    std::size_t const pieces = div_ceil(segment_halves, piece_halves);  // of a segment
+    std::size_t const all_halves = div_ceil(a.x.cols, detail::half_chunk);
+    // The output that this thread finishes.
+    std::size_t const n = tile * tile_rows + threadIdx.x % tile_rows;
+    std::size_t const row = first_row + threadIdx.x / tile_rows;
+    bool const finishes = threadIdx.x < tile_rows * 8 && row < a.x.m && n < a.w.layout.rows;
+    float y = 0.0f;
+    std::int32_t dot = 0;
+    __shared__ std::int32_t products[Warps][8][tile_rows];
+    for (std::size_t round = 0; round < segments * pieces; round += Warps) {
+        std::size_t const mine = round + warp, s = mine / pieces;
+        std::size_t const end = (s + 1) * segment_halves;
+        std::size_t const from = s * segment_halves + mine % pieces * piece_halves;
+        std::size_t to = from + piece_halves;
+        to = to < end ? to : end;
+        to = to < all_halves ? to : all_halves;
+        std::int32_t sum[2][2] = {};
+        if (s < segments)
+            detail::multiply_halves<Bits>(a, tile, first_row + lane / 4, from, to, sum);
+        for (int h = 0; h < 2; ++h)
+            for (int c = 0; c < 2; ++c) {
+                coordinate const at = int8_mma::c(static_cast<int>(lane), c);
+                products[warp][at.col][at.row + 8 * h] = sum[h][c];
+            }
+        __syncthreads();
+        if (finishes)
+            for (unsigned w = 0; w < Warps; ++w) {
+                std::size_t const piece = round + w;
+                if (piece >= segments * pieces) break;
+                dot += products[w][threadIdx.x / tile_rows][threadIdx.x % tile_rows];
+                if (piece % pieces + 1 < pieces) continue;
+                y = detail::add_segment(a, n, row, piece / pieces, dot, y);
+                dot = 0;
+            }
+        __syncthreads();
+    }
+    if (!finishes) return;
+    if (a.x.has_row_scales) y = __fmul_rn(y, a.x.scales[row]);
+    a.y.store(row, n, y);
+}
+
+/// Throws value_error for operands that do not fit: segments must be those of segment_for.
+inline void launch_skinny_int8(int8_arguments const& a, cudaStream_t stream) {
+    require_weight("skinny_int8", a.w, a.w.layout.bits == 4 ? 4 : 8);
+    if (a.x.cols != a.w.layout.cols)
+        throw shape_error("cuda: skinny_int8: expected activations of " +
+                          std::to_string(a.w.layout.cols) + " columns, found " +
+                          std::to_string(a.x.cols));
+    if (std::size_t const segment = segment_for(a.w.layout, a.x.has_row_scales);
+        a.x.segment != segment)
+        throw value_error("cuda: skinny_int8: expected segments of " + std::to_string(segment) +
+                          " columns (segment_for), found " + std::to_string(a.x.segment));
+    constexpr unsigned warps = 8;
+    dim3 const grid(static_cast<unsigned>(a.w.layout.tiles()),
+                    static_cast<unsigned>(div_ceil(a.x.m, 8)));
+    auto* const kernel = a.w.layout.bits == 4 ? skinny_int8<4, warps> : skinny_int8<8, warps>;
+    launch("skinny_int8", kernel, grid, dim3(warps * 32), 0, stream, a);
+}
+
+}  // namespace qtk::cuda
