@@ -241,7 +241,7 @@ inline void unpack_panel_codes(unit_packer const& packer, packed_view const& vie
         return;
     }
     constexpr std::size_t stride = unit_depth;
-    std::array<std::uint8_t, panel_columns * stride> stage;
+    std::uint8_t stage[panel_columns * unit_depth];
     auto const unit = static_cast<std::size_t>(4 * bits);
     for (std::size_t g = 0; g < from.groups; ++g) {
         group_place const at(from, bits, g);
@@ -251,9 +251,9 @@ inline void unpack_panel_codes(unit_packer const& packer, packed_view const& vie
         packer.unpack(units, direct, from.unit_bytes, to, row_bytes);
         for (std::size_t u = direct; u < from.units_of(g); ++u) {
             std::size_t const width = u < at.full ? unit_depth : at.rest;
-            packer.unpack(units + u * from.unit_bytes, 1, from.unit_bytes, stage.data(), stride);
+            packer.unpack(units + u * from.unit_bytes, 1, from.unit_bytes, stage, stride);
             for (std::size_t c = 0; c < count; ++c)
-                std::memcpy(to + c * row_bytes + u * unit, stage.data() + c * stride,
+                std::memcpy(to + c * row_bytes + u * unit, stage + c * stride,
                             packed_bytes(width, bits));
         }
     }
