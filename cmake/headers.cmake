@@ -187,5 +187,5 @@ set(QTK_CUDA_HEADERS
     qtk/cuda/operand.hpp
     qtk/cuda/pack.hpp
     qtk/cuda/quantize_rows.hpp
-    qtk/cuda/skinny_int8.hpp
+    qtk/cuda/skinny_integer.hpp
     qtk/cuda/skinny_w4a16.hpp)

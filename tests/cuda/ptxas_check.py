@@ -19,11 +19,11 @@ import tempfile
 from pathlib import Path
 
 # Registers a thread: 64 leave room for 1024 threads, all that an SM of Turing holds.
-CEILINGS = {"skinny_w4a16": 64, "skinny_int8": 64, "quantize_rows": 40}
+CEILINGS = {"skinny_w4a16": 64, "skinny_integer": 64, "quantize_rows": 48}
 # What a kernel must consist of, and what none may contain (local memory: spills, arrays by index).
 INSTRUCTIONS = {
     "skinny_w4a16": [r"HMMA\.1688\.F32", r"LDG\.E\.\S*128"],
-    "skinny_int8": [r"IMMA\.8816\.U8\.S8", r"LDG\.E\.\S*128"],
+    "skinny_integer": [r"IMMA\.(8816\.U8\.S8|8832\.U4\.S4)", r"LDG\.E\.\S*128"],
 }
 FORBIDDEN = r"\b(LDL|STL)\b"
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How do activations become int8 on the device? As on the CPU (kernel/quantized_rows.hpp), with the
-// same bits: a row is cut into segments, as long as the weights' groups; the scale max|x| / 127 is
-// shared by a segment or by the whole row; each segment keeps the sum of its codes, through which
-// zeros of weights are taken off. A scale is NaN where an infinity or a NaN was seen.
+// How do activations become int8 or int4 on the device? As on the CPU (kernel/quantized_rows.hpp),
+// with the same bits: a row is cut into segments, as long as the weights' groups; the scale
+// max|x| / 127 (or / 7) is shared by a segment or by the whole row; each segment keeps the sum of its
+// codes, through which zeros of weights are taken off. A scale is NaN where an infinity or a NaN was
+// seen.
 //
 //   block   one row; its warps take segments in turn
 #pragma once
@@ -35,14 +36,15 @@ inline constexpr std::size_t longest_segment = 16384;
     return segment;
 }
 
-/// Int8 activations in device memory.
-struct int8_rows {
-    std::int8_t* codes = nullptr;  ///< [m][depth], inside chunks as int8_place says
-    float* scales = nullptr;       ///< [m][segments], or [m] if has_row_scales
-    std::int32_t* sums = nullptr;  ///< [m][segments]
+/// Int8 or int4 activations in device memory.
+struct activation_codes {
+    std::uint8_t* codes = nullptr;  ///< [m][row_bytes], inside chunks as int8_place or int4_place
+    float* scales = nullptr;        ///< [m][segments], or [m] if has_row_scales
+    std::int32_t* sums = nullptr;   ///< [m][segments]
     std::size_t m = 0, cols = 0;
     std::size_t segment = 0;  ///< columns of a segment
     bool has_row_scales = false;
+    int bits = 8;
 
     [[nodiscard]] QTK_HD constexpr std::size_t segments() const noexcept {
         return div_ceil(cols, segment);
@@ -50,6 +52,9 @@ struct int8_rows {
     /// Columns filled up to whole chunks.
     [[nodiscard]] QTK_HD constexpr std::size_t depth() const noexcept {
         return div_ceil(cols, chunk_depth) * chunk_depth;
+    }
+    [[nodiscard]] QTK_HD constexpr std::size_t row_bytes() const noexcept {
+        return depth() * static_cast<std::size_t>(bits) / 8;
     }
     [[nodiscard]] QTK_HD constexpr std::size_t scale_at(std::size_t row,
                                                         std::size_t s) const noexcept {
@@ -77,16 +82,59 @@ template <typename T>
     return bit_cast<std::uint32_t>(x) & 0x7fffffffu;
 }
 /// The scale for a largest magnitude; NaN for none.
-[[nodiscard]] __device__ __forceinline__ float int8_scale_of(std::uint32_t largest) {
+template <int Bits>
+[[nodiscard]] __device__ __forceinline__ float scale_of(std::uint32_t largest) {
     if (largest >= 0x7f800000u) return bit_cast<float>(0x7fc00000u);
-    float const scale = bit_cast<float>(largest) / 127.0f;
+    constexpr auto top = static_cast<float>((1 << (Bits - 1)) - 1);
+    float const scale = bit_cast<float>(largest) / top;
     return scale > 0.0f ? scale : 1.0f;
+}
+
+/// The code of column k of a row; zero past the end and where there is no scale.
+template <int Bits>
+[[nodiscard]] __device__ __forceinline__ std::int32_t code_of(numbers_in const& x, std::size_t row,
+                                                              std::size_t k, std::size_t end,
+                                                              float scale) {
+    constexpr auto top = static_cast<float>((1 << (Bits - 1)) - 1);
+    if (k >= end || !(scale == scale)) return 0;
+    float const v = x.load(row, k) / scale;
+    return static_cast<std::int32_t>(round_half_even(v < -top ? -top : v > top ? top : v));
+}
+
+/// Codes of columns [first, filled) of a row by one warp, those from `end` on zero; the lane's share
+/// of their sum.
+template <int Bits>
+__device__ __forceinline__ std::int32_t write_codes(numbers_in const& x, activation_codes const& to,
+                                                    std::size_t row, std::size_t first,
+                                                    std::size_t end, std::size_t filled,
+                                                    float scale) {
+    unsigned const lane = threadIdx.x % 32;
+    std::uint8_t* const codes = to.codes + row * to.row_bytes();
+    std::int32_t sum = 0;
+    if constexpr (Bits == 8) {
+        for (std::size_t k = first + lane; k < filled; k += 32) {
+            std::int32_t const code = code_of<8>(x, row, k, end, scale);
+            codes[int8_place(k)] = static_cast<std::uint8_t>(code);
+            sum += code;
+        }
+    } else {
+        // Columns k and k + 16 share a byte.
+        for (std::size_t k = first + lane / 16 * 32 + lane % 16; k < filled; k += 64) {
+            std::int32_t const low = code_of<4>(x, row, k, end, scale);
+            std::int32_t const high = code_of<4>(x, row, k + 16, end, scale);
+            bit_place const at = int4_place(k);
+            codes[at.word * 4 + at.shift / 8] =
+                static_cast<std::uint8_t>((low & 15) | (high & 15) << 4);
+            sum += low + high;
+        }
+    }
+    return sum;
 }
 
 }  // namespace detail
 
-template <unsigned Warps>
-__global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, int8_rows to) {
+template <int Bits, unsigned Warps>
+__global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, activation_codes to) {
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     std::size_t const row = blockIdx.x;
     __shared__ std::uint32_t largest_of[Warps];
@@ -102,7 +150,7 @@ __global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, int8_r
         __syncthreads();
         for (unsigned w = 0; w < Warps; ++w)
             largest = largest_of[w] > largest ? largest_of[w] : largest;
-        scale = detail::int8_scale_of(largest);
+        scale = detail::scale_of<Bits>(largest);
         if (threadIdx.x == 0) to.scales[row] = scale;
     }
     for (std::size_t s = warp; s < to.segments(); s += Warps) {
@@ -114,32 +162,24 @@ __global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, int8_r
                 std::uint32_t const bits = detail::magnitude_bits(x.load(row, k));
                 largest = bits > largest ? bits : largest;
             }
-            scale = detail::int8_scale_of(detail::warp_largest(largest));
+            scale = detail::scale_of<Bits>(detail::warp_largest(largest));
             if (lane == 0) to.scales[to.scale_at(row, s)] = scale;
         }
-        std::int32_t sum = 0;
         // The last segment fills the chunk up.
         std::size_t const filled = end == to.cols ? to.depth() : end;
-        for (std::size_t k = first + lane; k < filled; k += 32) {
-            std::int32_t code = 0;
-            if (k < end && scale == scale) {
-                float const v = x.load(row, k) / scale;
-                float const clamped = v < -127.0f ? -127.0f : v > 127.0f ? 127.0f : v;
-                code = static_cast<std::int32_t>(round_half_even(clamped));
-            }
-            to.codes[row * to.depth() + int8_place(k)] = static_cast<std::int8_t>(code);
-            sum += code;
-        }
+        std::int32_t sum = detail::write_codes<Bits>(x, to, row, first, end, filled, scale);
         sum = detail::warp_sum(sum);
         if (lane == 0) to.sums[row * to.segments() + s] = sum;
     }
 }
 
-/// X [m, cols] to int8; `to` says how it is cut.
-inline void launch_quantize_rows(numbers_in const& x, int8_rows const& to, cudaStream_t stream) {
+/// X [m, cols] to codes; `to` says how many bits, and how it is cut.
+inline void launch_quantize_rows(numbers_in const& x, activation_codes const& to,
+                                 cudaStream_t stream) {
     constexpr unsigned warps = 8;
-    launch("quantize_rows", quantize_rows<warps>, dim3(static_cast<unsigned>(to.m)),
-           dim3(warps * 32), 0, stream, x, to);
+    auto* const kernel = to.bits == 4 ? quantize_rows<4, warps> : quantize_rows<8, warps>;
+    launch("quantize_rows", kernel, dim3(static_cast<unsigned>(to.m)), dim3(warps * 32), 0, stream,
+           x, to);
 }
 
 }  // namespace qtk::cuda

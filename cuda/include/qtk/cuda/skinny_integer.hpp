@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Y = X W^T for few rows of int8 activations and weights of 4 or 8 bits, on the tensor cores' bytes:
-// W4A8 and W8A8. The bits are those of the CPU's product (kernel/product_scalar.hpp), in its order of
+// Y = X W^T for few rows of integers on both sides: W4A8 and W8A8 on the tensor cores' bytes, W4A4 on
+// their nibbles. The bits are those of the CPU's product (kernel/product_scalar.hpp), in its order of
 // segments s, for every shape and however the work is shared:
 //
 //   d = sum of (field - L0) code           exact, 32 bits; L0 = 8 or 128
@@ -24,9 +24,9 @@
 
 namespace qtk::cuda {
 
-struct int8_arguments {
+struct integer_arguments {
     weight_operand w;
-    int8_rows x;
+    activation_codes x;
     result_operand y;
 };
 
@@ -36,9 +36,10 @@ inline constexpr std::size_t half_chunk = chunk_depth / 2;
 inline constexpr std::size_t piece_halves = 8;  ///< half chunks of a piece at most
 
 /// What one segment adds to an output.
-[[nodiscard]] __device__ __forceinline__ float add_segment(int8_arguments const& a, std::size_t n,
-                                                           std::size_t row, std::size_t s,
-                                                           std::int32_t dot, float y) {
+[[nodiscard]] __device__ __forceinline__ float add_segment(integer_arguments const& a,
+                                                           std::size_t n, std::size_t row,
+                                                           std::size_t s, std::int32_t dot,
+                                                           float y) {
     weight_layout const& w = a.w.layout;
     std::int32_t const middle = 1 << (w.bits - 1);
     std::size_t const pair = w.param(n, s * a.x.segment / w.group) / 2;
@@ -57,14 +58,41 @@ inline constexpr std::size_t piece_halves = 8;  ///< half chunks of a piece at m
     return __fmaf_rn(__fmul_rn(scale, shift), __fmul_rn(by, static_cast<float>(sum)), y);
 }
 
+/// Int4 activations: the same with one instruction for each half chunk and eight rows.
+__device__ __forceinline__ void multiply_nibbles(integer_arguments const& a, std::size_t tile,
+                                                 std::size_t row, std::size_t from, std::size_t to,
+                                                 std::int32_t (&sum)[2][2]) {
+    unsigned const lane = threadIdx.x % 32, t = lane % 4;
+    weight_layout const& w = a.w.layout;
+    std::uint8_t const* const codes = a.x.codes + row * a.x.row_bytes() + 8 * t;
+    for (std::size_t half = from; half < to;) {
+        std::size_t const chunk = half / 2;
+        uint2 x{0, 0};
+        if (row < a.x.m) x = __ldg(reinterpret_cast<uint2 const*>(codes + chunk * chunk_depth / 2));
+        uint4 const q = __ldcs(a.w.words + (tile * w.chunks() + chunk) * warp_lanes + lane);
+        std::uint32_t const right[2] = {x.x, x.y};
+        std::uint32_t const word[4] = {q.x, q.y, q.z, q.w};
+        QTK_CUDA_UNROLL
+        for (unsigned i = 0; i < 2; ++i)
+            if (chunk * 2 + i >= from && chunk * 2 + i < to) {
+                std::uint32_t const even = word[2 * i], odd = word[2 * i + 1];
+                std::uint32_t const rows[2] = {(even & 0x0f0f0f0fu) | (odd << 4 & 0xf0f0f0f0u),
+                                               (even >> 4 & 0x0f0f0f0fu) | (odd & 0xf0f0f0f0u)};
+                int4_mma::multiply(sum[0], {rows[0]}, {right[i]});
+                int4_mma::multiply(sum[1], {rows[1]}, {right[i]});
+            }
+        half = chunk * 2 + 2;
+    }
+}
+
 /// Products of the half chunks [from, to) of a tile; sum[h] belongs to rows g + 8 h.
 template <int Bits>
-__device__ __forceinline__ void multiply_halves(int8_arguments const& a, std::size_t tile,
+__device__ __forceinline__ void multiply_halves(integer_arguments const& a, std::size_t tile,
                                                 std::size_t row, std::size_t from, std::size_t to,
                                                 std::int32_t (&sum)[2][2]) {
     unsigned const lane = threadIdx.x % 32, t = lane % 4;
     weight_layout const& w = a.w.layout;
-    std::int8_t const* const codes = a.x.codes + row * a.x.depth() + 16 * t;
+    std::uint8_t const* const codes = a.x.codes + row * a.x.row_bytes() + 16 * t;
     for (std::size_t half = from; half < to;) {
         std::size_t const chunk = half / 2, at = tile * w.chunks() + chunk;
         uint4 x{0, 0, 0, 0};
@@ -97,8 +125,9 @@ __device__ __forceinline__ void multiply_halves(int8_arguments const& a, std::si
 
 }  // namespace detail
 
-template <int Bits, unsigned Warps>
-__global__ void __launch_bounds__(Warps * 32) skinny_int8(int8_arguments a) {
+/// Bits of the weights and of the activations.
+template <int Bits, int ActivationBits, unsigned Warps>
+__global__ void __launch_bounds__(Warps * 32) skinny_integer(integer_arguments a) {
     static_assert(Warps * 32 >= tile_rows * 8);
     using detail::piece_halves;
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -122,8 +151,12 @@ __global__ void __launch_bounds__(Warps * 32) skinny_int8(int8_arguments a) {
         to = to < end ? to : end;
         to = to < all_halves ? to : all_halves;
         std::int32_t sum[2][2] = {};
-        if (s < segments)
-            detail::multiply_halves<Bits>(a, tile, first_row + lane / 4, from, to, sum);
+        if (s < segments) {
+            if constexpr (ActivationBits == 4)
+                detail::multiply_nibbles(a, tile, first_row + lane / 4, from, to, sum);
+            else
+                detail::multiply_halves<Bits>(a, tile, first_row + lane / 4, from, to, sum);
+        }
         for (int h = 0; h < 2; ++h)
             for (int c = 0; c < 2; ++c) {
                 coordinate const at = int8_mma::c(static_cast<int>(lane), c);
@@ -147,21 +180,23 @@ __global__ void __launch_bounds__(Warps * 32) skinny_int8(int8_arguments a) {
 }
 
 /// Throws value_error for operands that do not fit: segments must be those of segment_for.
-inline void launch_skinny_int8(int8_arguments const& a, cudaStream_t stream) {
-    require_weight("skinny_int8", a.w, a.w.layout.bits == 4 ? 4 : 8);
+inline void launch_skinny_integer(integer_arguments const& a, cudaStream_t stream) {
+    require_weight("skinny_integer", a.w, a.x.bits == 4 || a.w.layout.bits == 4 ? 4 : 8);
     if (a.x.cols != a.w.layout.cols)
-        throw shape_error("cuda: skinny_int8: expected activations of " +
+        throw shape_error("cuda: skinny_integer: expected activations of " +
                           std::to_string(a.w.layout.cols) + " columns, found " +
                           std::to_string(a.x.cols));
     if (std::size_t const segment = segment_for(a.w.layout, a.x.has_row_scales);
         a.x.segment != segment)
-        throw value_error("cuda: skinny_int8: expected segments of " + std::to_string(segment) +
+        throw value_error("cuda: skinny_integer: expected segments of " + std::to_string(segment) +
                           " columns (segment_for), found " + std::to_string(a.x.segment));
     constexpr unsigned warps = 8;
     dim3 const grid(static_cast<unsigned>(a.w.layout.tiles()),
                     static_cast<unsigned>(div_ceil(a.x.m, 8)));
-    auto* const kernel = a.w.layout.bits == 4 ? skinny_int8<4, warps> : skinny_int8<8, warps>;
-    launch("skinny_int8", kernel, grid, dim3(warps * 32), 0, stream, a);
+    auto* const kernel = a.x.bits == 4          ? skinny_integer<4, 4, warps>
+                         : a.w.layout.bits == 4 ? skinny_integer<4, 8, warps>
+                                                : skinny_integer<8, 8, warps>;
+    launch("skinny_integer", kernel, grid, dim3(warps * 32), 0, stream, a);
 }
 
 }  // namespace qtk::cuda
