@@ -112,17 +112,20 @@ std::vector<float> by_definition(qtk::any_qmatrix const& q, std::vector<float> c
     return y;
 }
 
+template <qtk::scheme S>
+void check_nibbles() {
+    for (auto const& [m, rows, cols] : shapes) {
+        auto const weight = random_floats(rows * cols, 7);
+        auto const x = random_floats(m * cols, 8);
+        auto const q = qtk::quantize<S>(qtk::matrix_view<float const>(weight.data(), rows, cols));
+        for (bool const by_row : {false, true})
+            CHECK(on_the_device(q, x, m, by_row, 4) == by_definition(q, x, m, by_row));
+    }
+}
+
 TEST_CASE("int4 products of the device are the definition's, bit for bit") {
     for_each_scheme([]<qtk::scheme S>() {
-        if constexpr (S.element.is_integer() && S.element.bits == 4)
-            for (auto const& [m, rows, cols] : shapes) {
-                auto const weight = random_floats(rows * cols, 7);
-                auto const x = random_floats(m * cols, 8);
-                auto const q =
-                    qtk::quantize<S>(qtk::matrix_view<float const>(weight.data(), rows, cols));
-                for (bool const by_row : {false, true})
-                    CHECK(on_the_device(q, x, m, by_row, 4) == by_definition(q, x, m, by_row));
-            }
+        if constexpr (S.element.is_integer() && S.element.bits == 4) check_nibbles<S>();
     });
 }
 
