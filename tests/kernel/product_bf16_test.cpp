@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "product_cases.hpp"
+#include <bit>
 #include <cmath>
 #include <limits>
 

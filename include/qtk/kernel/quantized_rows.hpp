@@ -20,6 +20,7 @@
 #include <qtk/kernel/packed_layout.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>

@@ -8,6 +8,7 @@
 #include <qtk/kernel/quantized_rows.hpp>
 #include <qtk/kernel/target.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
