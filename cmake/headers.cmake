@@ -182,6 +182,7 @@ set(QTK_CUDA_HEADERS
     qtk/cuda/convert.hpp
     qtk/cuda/device.hpp
     qtk/cuda/emulator.hpp
+    qtk/cuda/gemm_w4a16.hpp
     qtk/cuda/layout.hpp
     qtk/cuda/mma.hpp
     qtk/cuda/operand.hpp

@@ -81,6 +81,11 @@ struct weight_layout {
     }
 };
 
+/// May a group end inside a chunk, at its half?
+[[nodiscard]] constexpr bool has_narrow_groups(weight_layout const& w) noexcept {
+    return w.group % chunk_depth != 0 && w.groups() > 1;
+}
+
 /// Where the code of column k lies in a row of int8 activations, filled up to whole chunks with
 /// zeros: [chunk][t 4][j 4][slot 4], so that a lane reads its chunk as 16 bytes.
 [[nodiscard]] QTK_HD constexpr std::size_t int8_place(std::size_t k) noexcept {

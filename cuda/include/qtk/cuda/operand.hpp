@@ -38,6 +38,12 @@ struct weight_operand {
     weight_layout layout = {};
     number scale_type = number::f16;
 
+    /// Where the pair of parameters of rows g and g + 8 of a tile lies for column k; `groups` is
+    /// layout.groups(). In 32 bits: devices divide 64 bits with a hundred instructions.
+    [[nodiscard]] __device__ __forceinline__ std::size_t pair_at(std::size_t tile, unsigned groups,
+                                                                 unsigned k, unsigned g) const {
+        return (tile * groups + k / static_cast<unsigned>(layout.group)) * 8 + g;
+    }
     /// Scales of rows g and g + 8 of a tile; `at` counts pairs.
     __device__ __forceinline__ void load_scales(std::size_t at, float (&scale)[2]) const {
         if (scale_type == number::f32) {

@@ -33,16 +33,18 @@ struct integer_arguments {
 namespace detail {
 
 inline constexpr std::size_t half_chunk = chunk_depth / 2;
-inline constexpr std::size_t piece_halves = 8;  ///< half chunks of a piece at most
+inline constexpr unsigned piece_halves = 8;  ///< half chunks of a piece at most
 
 /// What one segment adds to an output.
 [[nodiscard]] __device__ __forceinline__ float add_segment(integer_arguments const& a,
-                                                           std::size_t n, std::size_t row,
-                                                           std::size_t s, std::int32_t dot,
-                                                           float y) {
+                                                           unsigned groups, std::size_t n,
+                                                           std::size_t row, unsigned s,
+                                                           std::int32_t dot, float y) {
     weight_layout const& w = a.w.layout;
     std::int32_t const middle = 1 << (w.bits - 1);
-    std::size_t const pair = w.param(n, s * a.x.segment / w.group) / 2;
+    std::size_t const pair =
+        a.w.pair_at(n / tile_rows, groups, s * static_cast<unsigned>(a.x.segment),
+                    static_cast<unsigned>(n % 8));
     bool const is_upper = n % tile_rows >= 8;
     float scales[2];
     std::uint32_t zeros[2];
@@ -60,13 +62,13 @@ inline constexpr std::size_t piece_halves = 8;  ///< half chunks of a piece at m
 
 /// Int4 activations: the same with one instruction for each half chunk and eight rows.
 __device__ __forceinline__ void multiply_nibbles(integer_arguments const& a, std::size_t tile,
-                                                 std::size_t row, std::size_t from, std::size_t to,
+                                                 std::size_t row, unsigned from, unsigned to,
                                                  std::int32_t (&sum)[2][2]) {
     unsigned const lane = threadIdx.x % 32, t = lane % 4;
     weight_layout const& w = a.w.layout;
     std::uint8_t const* const codes = a.x.codes + row * a.x.row_bytes() + 8 * t;
-    for (std::size_t half = from; half < to;) {
-        std::size_t const chunk = half / 2;
+    for (unsigned half = from; half < to;) {
+        unsigned const chunk = half / 2;
         uint2 x{0, 0};
         if (row < a.x.m) x = __ldg(reinterpret_cast<uint2 const*>(codes + chunk * chunk_depth / 2));
         uint4 const q = __ldcs(a.w.words + (tile * w.chunks() + chunk) * warp_lanes + lane);
@@ -88,13 +90,14 @@ __device__ __forceinline__ void multiply_nibbles(integer_arguments const& a, std
 /// Products of the half chunks [from, to) of a tile; sum[h] belongs to rows g + 8 h.
 template <int Bits>
 __device__ __forceinline__ void multiply_halves(integer_arguments const& a, std::size_t tile,
-                                                std::size_t row, std::size_t from, std::size_t to,
+                                                std::size_t row, unsigned from, unsigned to,
                                                 std::int32_t (&sum)[2][2]) {
     unsigned const lane = threadIdx.x % 32, t = lane % 4;
     weight_layout const& w = a.w.layout;
     std::uint8_t const* const codes = a.x.codes + row * a.x.row_bytes() + 16 * t;
-    for (std::size_t half = from; half < to;) {
-        std::size_t const chunk = half / 2, at = tile * w.chunks() + chunk;
+    for (unsigned half = from; half < to;) {
+        unsigned const chunk = half / 2;
+        std::size_t const at = tile * w.chunks() + chunk;
         uint4 x{0, 0, 0, 0};
         if (row < a.x.m) x = __ldg(reinterpret_cast<uint4 const*>(codes + chunk * chunk_depth));
         std::uint32_t const right[4] = {x.x, x.y, x.z, x.w};
@@ -132,22 +135,23 @@ __global__ void __launch_bounds__(Warps * 32) skinny_integer(integer_arguments a
     using detail::piece_halves;
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     std::size_t const tile = blockIdx.x, first_row = std::size_t{blockIdx.y} * 8;
-    std::size_t const segments = a.x.segments();
-    std::size_t const segment_halves = div_ceil(a.x.segment, detail::half_chunk);
-    std::size_t const pieces = div_ceil(segment_halves, piece_halves);  // of a segment
-    std::size_t const all_halves = div_ceil(a.x.cols, detail::half_chunk);
+    auto const segments = static_cast<unsigned>(a.x.segments());
+    auto const segment_halves = static_cast<unsigned>(div_ceil(a.x.segment, detail::half_chunk));
+    unsigned const pieces = (segment_halves + piece_halves - 1) / piece_halves;  // of a segment
+    auto const all_halves = static_cast<unsigned>(div_ceil(a.x.cols, detail::half_chunk));
     // The output that this thread finishes.
     std::size_t const n = tile * tile_rows + threadIdx.x % tile_rows;
     std::size_t const row = first_row + threadIdx.x / tile_rows;
     bool const finishes = threadIdx.x < tile_rows * 8 && row < a.x.m && n < a.w.layout.rows;
+    auto const groups = static_cast<unsigned>(a.w.layout.groups());
     float y = 0.0f;
     std::int32_t dot = 0;
     __shared__ std::int32_t products[Warps][8][tile_rows];
-    for (std::size_t round = 0; round < segments * pieces; round += Warps) {
-        std::size_t const mine = round + warp, s = mine / pieces;
-        std::size_t const end = (s + 1) * segment_halves;
-        std::size_t const from = s * segment_halves + mine % pieces * piece_halves;
-        std::size_t to = from + piece_halves;
+    for (unsigned round = 0; round < segments * pieces; round += Warps) {
+        unsigned const mine = round + warp, s = mine / pieces;
+        unsigned const end = (s + 1) * segment_halves;
+        unsigned const from = s * segment_halves + mine % pieces * piece_halves;
+        unsigned to = from + piece_halves;
         to = to < end ? to : end;
         to = to < all_halves ? to : all_halves;
         std::int32_t sum[2][2] = {};
@@ -165,11 +169,11 @@ __global__ void __launch_bounds__(Warps * 32) skinny_integer(integer_arguments a
         __syncthreads();
         if (finishes)
             for (unsigned w = 0; w < Warps; ++w) {
-                std::size_t const piece = round + w;
+                unsigned const piece = round + w;
                 if (piece >= segments * pieces) break;
                 dot += products[w][threadIdx.x / tile_rows][threadIdx.x % tile_rows];
                 if (piece % pieces + 1 < pieces) continue;
-                y = detail::add_segment(a, n, row, piece / pieces, dot, y);
+                y = detail::add_segment(a, groups, n, row, piece / pieces, dot, y);
                 dot = 0;
             }
         __syncthreads();

@@ -46,26 +46,26 @@ namespace detail {
 }
 
 template <bool Table>
-__device__ __forceinline__ void decode_word(skinny_arguments const& a, std::uint32_t word,
+__device__ __forceinline__ void decode_word(level_bytes const& levels, std::uint32_t word,
                                             std::uint32_t const (&zero)[2], half_operands& to) {
     if constexpr (Table)
-        table_levels(a.levels).decode(word, to);
+        table_levels(levels).decode(word, to);
     else
         integer_levels(zero[0], zero[1]).decode(word, to);
 }
 
 /// One chunk of 16 rows of W times up to 8 * Tiles rows of X, scaled and added to `sum`.
 template <bool Table, unsigned Tiles, unsigned Spans>
-__device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, std::size_t tile,
-                                               std::size_t chunk, uint4 const& words,
+__device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, unsigned groups,
+                                               unsigned chunk, uint4 const& words,
                                                float (&sum)[Tiles][4]) {
     unsigned const lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     weight_layout const& w = a.w.layout;
     std::uint32_t const word[4] = {words.x, words.y, words.z, words.w};
     for (unsigned span = 0; span < Spans; ++span) {
-        std::size_t const k = chunk * chunk_depth + span * 32;
+        unsigned const k = chunk * static_cast<unsigned>(chunk_depth) + span * 32;
         if (Spans > 1 && k >= w.cols) break;  // a last chunk that ends after half
-        std::size_t const at = (tile * w.groups() + k / w.group) * 8 + g;
+        std::size_t const at = a.w.pair_at(blockIdx.x, groups, k, g);
         float scale[2], part[Tiles][4] = {};
         std::uint32_t zero[2];
         a.w.load_scales(at, scale);
@@ -73,13 +73,14 @@ __device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, std::s
         QTK_CUDA_UNROLL
         for (unsigned j = span * 4 / Spans; j < (span + 1) * 4 / Spans; ++j) {
             half_operands left;
-            decode_word<Table>(a, word[j], zero, left);
+            decode_word<Table>(a.levels, word[j], zero, left);
             QTK_CUDA_UNROLL
             for (unsigned i = 0; i < Tiles; ++i) {
                 std::size_t const row = 8 * i + g;
                 uint2 x{0, 0};
                 if (row < a.m)
-                    x = load_four(a.x + row * a.x_stride, chunk * chunk_depth + 16 * j + 4 * t,
+                    x = load_four(a.x + row * a.x_stride,
+                                  chunk * static_cast<unsigned>(chunk_depth) + 16 * j + 4 * t,
                                   w.cols, a.is_aligned);
                 half_mma::multiply(part[i], left[0], {x.x});
                 half_mma::multiply(part[i], left[1], {x.y});
@@ -130,18 +131,20 @@ template <bool Table, unsigned Tiles, unsigned Spans, unsigned Warps>
 __global__ void __launch_bounds__(Warps * 32) skinny_w4a16(skinny_arguments a) {
     constexpr unsigned columns = 8 * Tiles;
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    std::size_t const tile = blockIdx.x, chunks = a.w.layout.chunks();
-    std::size_t const share = div_ceil(chunks, gridDim.y), first = blockIdx.y * share;
-    std::size_t const end = first + share < chunks ? first + share : chunks;
+    std::size_t const tile = blockIdx.x;
+    auto const chunks = static_cast<unsigned>(a.w.layout.chunks());
+    auto const groups = static_cast<unsigned>(a.w.layout.groups());
+    unsigned const share = (chunks + gridDim.y - 1) / gridDim.y, first = blockIdx.y * share;
+    unsigned const end = first + share < chunks ? first + share : chunks;
     uint4 const* const words = a.w.words + tile * chunks * warp_lanes + lane;
     float sum[Tiles][4] = {};
-    std::size_t chunk = first + warp;
+    unsigned chunk = first + warp;
     uint4 ahead{0, 0, 0, 0};
     if (chunk < end) ahead = __ldcs(words + chunk * warp_lanes);
     while (chunk < end) {
         uint4 const now = ahead;
         if (chunk + Warps < end) ahead = __ldcs(words + (chunk + Warps) * warp_lanes);
-        detail::multiply_chunk<Table, Tiles, Spans>(a, tile, chunk, now, sum);
+        detail::multiply_chunk<Table, Tiles, Spans>(a, groups, chunk, now, sum);
         chunk += Warps;
     }
     __shared__ float of_warp[Warps][columns][tile_rows + 1];
@@ -177,7 +180,7 @@ void launch_skinny_w4a16(skinny_arguments const& a, unsigned splits, cudaStream_
         launch("skinny_w4a16", kernel, dim3(static_cast<unsigned>(a.w.layout.tiles()), splits),
                dim3(warps * 32), 0, stream, a);
     };
-    bool const is_narrow = a.w.layout.group % chunk_depth != 0 && a.w.layout.groups() > 1;
+    bool const is_narrow = has_narrow_groups(a.w.layout);
     if (a.m <= 8)
         is_narrow ? go(skinny_w4a16<Table, 1, 2, warps>) : go(skinny_w4a16<Table, 1, 1, warps>);
     else
