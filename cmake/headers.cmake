@@ -179,11 +179,13 @@ set(QTK_HEADERS
     qtk/version.hpp
     qtk/xtensor.hpp)
 set(QTK_CUDA_HEADERS
+    qtk/cuda/buffer.hpp
     qtk/cuda/convert.hpp
     qtk/cuda/device.hpp
     qtk/cuda/emulator.hpp
     qtk/cuda/gemm_w4a16.hpp
     qtk/cuda/layout.hpp
+    qtk/cuda/linear.hpp
     qtk/cuda/mma.hpp
     qtk/cuda/operand.hpp
     qtk/cuda/pack.hpp

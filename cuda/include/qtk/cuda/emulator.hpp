@@ -45,9 +45,33 @@ inline dim3 blockDim{}, gridDim{};
 
 // The runtime, as far as a launch names it.
 using cudaStream_t = void*;
-enum cudaError_t : int { cudaSuccess = 0 };
+enum cudaError_t : int { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
 [[nodiscard]] inline char const* cudaGetErrorString(cudaError_t) noexcept {
     return "emulated";
+}
+enum cudaMemcpyKind : int { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+[[nodiscard]] inline cudaError_t cudaMalloc(void** to, std::size_t bytes) {
+    *to = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (*to == nullptr) return cudaErrorMemoryAllocation;
+    std::memset(*to, 0xff, bytes);  // NaN: what nobody wrote is noticed
+    return cudaSuccess;
+}
+inline cudaError_t cudaFree(void* memory) {
+    std::free(memory);
+    return cudaSuccess;
+}
+[[nodiscard]] inline cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes,
+                                                 cudaMemcpyKind, cudaStream_t) {
+    std::memcpy(to, from, bytes);
+    return cudaSuccess;
+}
+[[nodiscard]] inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes,
+                                                 cudaStream_t) {
+    std::memset(to, value, bytes);
+    return cudaSuccess;
+}
+[[nodiscard]] inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
+    return cudaSuccess;
 }
 
 namespace qtk::cuda::emulator {
