@@ -4,7 +4,8 @@
 // the kernel is emulated.
 #pragma once
 
-#include <qtk/cuda/device.hpp>
+#include <qtk/cuda/operand.hpp>
+#include <qtk/cuda/pack.hpp>
 
 #include <cstddef>
 #include <vector>
@@ -47,3 +48,34 @@ template <typename T, typename A>
 [[nodiscard]] device_vector<T> on_device(std::vector<T, A> const& values) {
     return {values.begin(), values.end()};
 }
+
+/// A packed weight where kernels read it.
+struct weight_on_device {
+    qtk::cuda::host_weight host;
+    device_vector<std::uint32_t> words;
+    device_vector<std::uint8_t> scales, zeros;
+
+    explicit weight_on_device(qtk::any_qmatrix const& q)
+        : host(qtk::cuda::pack(q)),
+          words(on_device(host.words)),
+          scales(on_device(host.scales)),
+          zeros(on_device(host.zeros)) {}
+    [[nodiscard]] qtk::cuda::weight_operand operand() const {
+        using qtk::cuda::number;
+        return {reinterpret_cast<uint4 const*>(words.data()), scales.data(),
+                zeros.empty() ? nullptr : zeros.data(), host.layout,
+                host.scheme.scale == qtk::scale_type::f16 ? number::f16 : number::f32};
+    }
+    /// With m rows of halves, to floats.
+    [[nodiscard]] qtk::cuda::half_arguments times(device_vector<std::uint16_t> const& x,
+                                                  std::size_t m, device_vector<float>& y) const {
+        qtk::cuda::half_arguments a{operand(),
+                                    x.data(),
+                                    host.layout.cols,
+                                    m,
+                                    {y.data(), host.layout.rows, qtk::cuda::number::f32, {}}};
+        a.has_levels = !host.scheme.element.is_integer();
+        if (a.has_levels) a.levels = qtk::cuda::level_bytes(qtk::levels_of(host.scheme.element));
+        return a;
+    }
+};

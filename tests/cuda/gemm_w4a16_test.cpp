@@ -19,27 +19,10 @@ struct shape {
 /// The kernel's floats; everything that it must not read or leave is NaN.
 std::vector<double> product(qtk::any_qmatrix const& q, std::vector<std::uint16_t> const& x,
                             std::size_t m) {
-    host_weight const w = pack(q);
-    auto const words = on_device(w.words);
-    auto const scales = on_device(w.scales);
-    auto const zeros = on_device(w.zeros);
+    weight_on_device const w(q);
     auto const halves = on_device(x);
     device_vector<float> y(m * q.rows(), NAN);
-    gemm_arguments a;
-    a.w = {reinterpret_cast<uint4 const*>(words.data()), scales.data(),
-           zeros.empty() ? nullptr : zeros.data(), w.layout,
-           w.scheme.scale == qtk::scale_type::f16 ? number::f16 : number::f32};
-    a.x = halves.data();
-    a.x_stride = q.cols();
-    a.m = m;
-    a.is_aligned = q.cols() % 4 == 0;
-    a.y = {y.data(), q.rows(), number::f32, {}};
-    if (q.scheme().element.is_integer()) {
-        launch_gemm_w4a16<false>(a, {});
-    } else {
-        a.levels = level_bytes(qtk::levels_of(q.scheme().element));
-        launch_gemm_w4a16<true>(a, {});
-    }
+    launch_gemm_w4a16(w.times(halves, m, y), {});
     wait_for_device();
     return {y.begin(), y.end()};
 }

@@ -7,10 +7,18 @@
 #include <qtk/cuda/skinny_w4a16.hpp>
 
 namespace qtk::cuda {
-template void launch_skinny_w4a16<false>(skinny_arguments const&, unsigned, cudaStream_t);
-template void launch_skinny_w4a16<true>(skinny_arguments const&, unsigned, cudaStream_t);
-template void launch_gemm_w4a16<false>(gemm_arguments const&, cudaStream_t);
-template void launch_gemm_w4a16<true>(gemm_arguments const&, cudaStream_t);
+template __global__ void skinny_w4a16<false, 1, 1, 8>(half_arguments, split_operand);
+template __global__ void skinny_w4a16<false, 1, 2, 8>(half_arguments, split_operand);
+template __global__ void skinny_w4a16<false, 2, 1, 8>(half_arguments, split_operand);
+template __global__ void skinny_w4a16<false, 2, 2, 8>(half_arguments, split_operand);
+template __global__ void skinny_w4a16<true, 1, 1, 8>(half_arguments, split_operand);
+template __global__ void skinny_w4a16<true, 1, 2, 8>(half_arguments, split_operand);
+template __global__ void skinny_w4a16<true, 2, 1, 8>(half_arguments, split_operand);
+template __global__ void skinny_w4a16<true, 2, 2, 8>(half_arguments, split_operand);
+template __global__ void gemm_w4a16<false, 1>(half_arguments);
+template __global__ void gemm_w4a16<false, 2>(half_arguments);
+template __global__ void gemm_w4a16<true, 1>(half_arguments);
+template __global__ void gemm_w4a16<true, 2>(half_arguments);
 template __global__ void quantize_rows<4, 8>(numbers_in, activation_codes);
 template __global__ void quantize_rows<8, 8>(numbers_in, activation_codes);
 template __global__ void skinny_integer<4, 4, 8>(integer_arguments);

@@ -45,12 +45,12 @@ TEST_CASE("scales and zeros of a lane's two rows come together") {
     float scale[2];
     std::uint32_t zero[2];
     w.load_scales(1, scale);
-    w.load_zeros(1, 9, zero);
+    w.load_zeros(1, zero);
     CHECK(scale[0] == 3.0f);
     CHECK(scale[1] == 4.0f);
-    CHECK(zero[0] == 9);
+    CHECK(zero[0] == 8);
     w.zeros = zeros.data();
-    w.load_zeros(1, 9, zero);
+    w.load_zeros(1, zero);
     CHECK(zero[0] == 7);
     CHECK(zero[1] == 8);
 }

@@ -18,13 +18,10 @@ using namespace qtk::cuda;
 
 std::vector<float> on_the_device(qtk::any_qmatrix const& q, std::vector<float> const& floats,
                                  std::size_t m, bool has_row_scales, int bits = 8) {
-    host_weight const w = pack(q);
-    auto const words = on_device(w.words);
-    auto const scales = on_device(w.scales);
-    auto const zeros = on_device(w.zeros);
+    weight_on_device const w(q);
     auto const x = on_device(floats);
     activation_codes rows{
-        nullptr,       nullptr, nullptr, m, q.cols(), segment_for(w.layout, has_row_scales),
+        nullptr,       nullptr, nullptr, m, q.cols(), segment_for(w.host.layout, has_row_scales),
         has_row_scales};
     rows.bits = bits;
     device_vector<std::uint8_t> codes(m * rows.row_bytes(), 99);
@@ -36,9 +33,7 @@ std::vector<float> on_the_device(qtk::any_qmatrix const& q, std::vector<float> c
     launch_quantize_rows({x.data(), q.cols(), number::f32}, rows, {});
     device_vector<float> y(m * q.rows(), NAN);
     integer_arguments a;
-    a.w = {reinterpret_cast<uint4 const*>(words.data()), scales.data(),
-           zeros.empty() ? nullptr : zeros.data(), w.layout,
-           w.scheme.scale == qtk::scale_type::f16 ? number::f16 : number::f32};
+    a.w = w.operand();
     a.x = rows;
     a.y = {y.data(), q.rows(), number::f32, {}};
     launch_skinny_integer(a, {});

@@ -19,30 +19,12 @@ struct shape {
 /// The kernel's floats; everything that it must not read or leave is NaN.
 std::vector<double> product(qtk::any_qmatrix const& q, std::vector<std::uint16_t> const& x,
                             std::size_t m, unsigned splits) {
-    host_weight const w = pack(q);
-    auto const words = on_device(w.words);
-    auto const scales = on_device(w.scales);
-    auto const zeros = on_device(w.zeros);
+    weight_on_device const w(q);
     auto const halves = on_device(x);
     device_vector<float> y(m * q.rows(), NAN);
-    device_vector<float> sums(splits * m * w.layout.tiles() * tile_rows, NAN);
-    device_vector<unsigned> arrived(w.layout.tiles(), 0);
-    skinny_arguments a;
-    a.w = {reinterpret_cast<uint4 const*>(words.data()), scales.data(),
-           zeros.empty() ? nullptr : zeros.data(), w.layout,
-           w.scheme.scale == qtk::scale_type::f16 ? number::f16 : number::f32};
-    a.x = halves.data();
-    a.x_stride = q.cols();
-    a.m = m;
-    a.is_aligned = q.cols() % 4 == 0;
-    a.y = {y.data(), q.rows(), number::f32, {}};
-    a.split = {sums.data(), arrived.data()};
-    if (q.scheme().element.is_integer()) {
-        launch_skinny_w4a16<false>(a, splits, {});
-    } else {
-        a.levels = level_bytes(qtk::levels_of(q.scheme().element));
-        launch_skinny_w4a16<true>(a, splits, {});
-    }
+    device_vector<float> sums(splits * m * w.host.layout.tiles() * tile_rows, NAN);
+    device_vector<unsigned> arrived(w.host.layout.tiles(), 0);
+    launch_skinny_w4a16(w.times(halves, m, y), splits, {sums.data(), arrived.data()}, {});
     wait_for_device();
     for (unsigned const left : arrived) CHECK(left == 0);
     return {y.begin(), y.end()};
@@ -84,14 +66,14 @@ TEST_CASE("two runs give the same bits, however K is split") {
 }
 TEST_CASE("operands that the skinny kernel does not take are refused") {
     alignas(16) static std::uint32_t memory[8] = {};
-    skinny_arguments a;
+    half_arguments a;
     a.w = {reinterpret_cast<uint4 const*>(memory), memory, nullptr, {16, 64, 64, 4}, number::f32};
     a.m = 17;
-    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 1, {}), qtk::value_error);
+    CHECK_THROWS_AS(launch_skinny_w4a16(a, 1, {}, {}), qtk::value_error);
     a.m = 16;
-    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 2, {}), qtk::value_error);  // no room for sums
-    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 0, {}), qtk::value_error);
+    CHECK_THROWS_AS(launch_skinny_w4a16(a, 2, {}, {}), qtk::value_error);  // no room for sums
+    CHECK_THROWS_AS(launch_skinny_w4a16(a, 0, {}, {}), qtk::value_error);
     a.w.layout.bits = 8;
-    CHECK_THROWS_AS(launch_skinny_w4a16<false>(a, 1, {}), qtk::value_error);
+    CHECK_THROWS_AS(launch_skinny_w4a16(a, 1, {}, {}), qtk::value_error);
 }
 }  // namespace

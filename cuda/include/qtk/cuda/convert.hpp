@@ -153,4 +153,14 @@ class table_levels {
     level_bytes levels_;
 };
 
+/// Eight weights of a codebook, or of integers less their zeros.
+template <bool Table>
+__device__ __forceinline__ void decode_word(level_bytes const& levels, std::uint32_t word,
+                                            std::uint32_t const (&zero)[2], half_operands& to) {
+    if constexpr (Table)
+        table_levels(levels).decode(word, to);
+    else
+        integer_levels(zero[0], zero[1]).decode(word, to);
+}
+
 }  // namespace qtk::cuda

@@ -225,9 +225,6 @@ inline void run(dim3 grid, dim3 threads, std::size_t shared, std::function<void(
 inline void __syncthreads() {
     qtk::cuda::emulator::meet(qtk::cuda::emulator::block().point);
 }
-inline void __syncwarp() {
-    static_cast<void>(qtk::cuda::emulator::exchange<0>({}));
-}
 inline void __threadfence() {}
 [[nodiscard]] inline float __fmaf_rn(float a, float b, float c) {
     return std::fma(a, b, c);

@@ -12,24 +12,14 @@
 // lane takes two steps with 16 bytes; rows are 144 bytes apart, which no two of them share banks in.
 #pragma once
 
-#include <qtk/cuda/skinny_w4a16.hpp>
+#include <qtk/cuda/convert.hpp>
+#include <qtk/cuda/mma.hpp>
+#include <qtk/cuda/operand.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 namespace qtk::cuda {
-
-struct gemm_arguments {
-    weight_operand w;
-    std::uint16_t const* x = nullptr;  ///< halves [m][x_stride]
-    std::size_t x_stride = 0;
-    std::size_t m = 0;
-    result_operand y;
-    level_bytes levels;           ///< of a codebook
-    std::uint32_t symmetric = 8;  ///< the zero of symmetric integers
-    bool is_aligned = false;      ///< rows of X start on 8 bytes
-};
 
 namespace detail {
 
@@ -42,7 +32,7 @@ struct gemm_block {
 };
 
 /// The units of a chunk of X that this thread brings: rows past the last one are zero.
-__device__ __forceinline__ void load_units(gemm_arguments const& a, std::size_t first_row,
+__device__ __forceinline__ void load_units(half_arguments const& a, std::size_t first_row,
                                            unsigned chunk, uint2 (&unit)[gemm_block::units]) {
     QTK_CUDA_UNROLL
     for (unsigned i = 0; i < gemm_block::units; ++i) {
@@ -50,7 +40,7 @@ __device__ __forceinline__ void load_units(gemm_arguments const& a, std::size_t 
         std::size_t const row = first_row + at / gemm_block::units_of_row;
         unsigned const k =
             chunk * static_cast<unsigned>(chunk_depth) + at % gemm_block::units_of_row * 4;
-        unit[i] = row < a.m ? load_four(a.x + row * a.x_stride, k, a.w.layout.cols, a.is_aligned)
+        unit[i] = row < a.m ? load_four(a.x + row * a.x_stride, k, a.w.layout.cols, a.is_aligned())
                             : uint2{0, 0};
     }
 }
@@ -65,7 +55,7 @@ __device__ __forceinline__ void store_units(uint2 const (&unit)[gemm_block::unit
 
 /// Spans of a chunk that share a scale: one, or two of 32 columns.
 template <bool Table, unsigned Spans>
-__device__ __forceinline__ void multiply_block(gemm_arguments const& a, std::size_t tile,
+__device__ __forceinline__ void multiply_block(half_arguments const& a, std::size_t tile,
                                                unsigned groups, unsigned chunk, uint4 const& words,
                                                uint4 const* x, float (&sum)[gemm_block::tiles][4]) {
     unsigned const lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -78,7 +68,7 @@ __device__ __forceinline__ void multiply_block(gemm_arguments const& a, std::siz
         // A last chunk may end after its first half.
         std::size_t const at = a.w.pair_at(tile, groups, k < cols ? k : k - 32, g);
         std::uint32_t zero[2];
-        a.w.load_zeros(at, a.symmetric, zero);
+        a.w.load_zeros(at, zero);
         half_operands left[2];
         decode_word<Table>(a.levels, word[2 * half], zero, left[0]);
         decode_word<Table>(a.levels, word[2 * half + 1], zero, left[1]);
@@ -105,7 +95,7 @@ __device__ __forceinline__ void multiply_block(gemm_arguments const& a, std::siz
 }  // namespace detail
 
 template <bool Table, unsigned Spans>
-__global__ void __launch_bounds__(detail::gemm_block::threads, 2) gemm_w4a16(gemm_arguments a) {
+__global__ void __launch_bounds__(detail::gemm_block::threads, 2) gemm_w4a16(half_arguments a) {
     using block = detail::gemm_block;
     __shared__ uint4 buffer[2][block::rows * block::pitch];
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -147,16 +137,17 @@ __global__ void __launch_bounds__(detail::gemm_block::threads, 2) gemm_w4a16(gem
 }
 
 /// Any m. Throws value_error for operands that it does not take.
-template <bool Table>
-void launch_gemm_w4a16(gemm_arguments const& a, cudaStream_t stream) {
+inline void launch_gemm_w4a16(half_arguments const& a, cudaStream_t stream) {
     using block = detail::gemm_block;
     require_weight("gemm_w4a16", a.w, 4);
     if (a.w.layout.cols == 0) throw value_error("cuda: gemm_w4a16: expected columns, found none");
     dim3 const grid(static_cast<unsigned>(div_ceil(a.w.layout.tiles(), block::warps)),
                     static_cast<unsigned>(div_ceil(a.m, block::rows)));
-    auto* const kernel =
-        has_narrow_groups(a.w.layout) ? gemm_w4a16<Table, 2> : gemm_w4a16<Table, 1>;
-    launch("gemm_w4a16", kernel, grid, dim3(block::threads), 0, stream, a);
+    with_table(a, [&]<bool Table>() {
+        auto* const kernel =
+            has_narrow_groups(a.w.layout) ? gemm_w4a16<Table, 2> : gemm_w4a16<Table, 1>;
+        launch("gemm_w4a16", kernel, grid, dim3(block::threads), 0, stream, a);
+    });
 }
 
 }  // namespace qtk::cuda

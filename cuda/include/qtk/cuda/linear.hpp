@@ -63,7 +63,7 @@ class linear {
             throw value_error("cuda: linear: " + to_string(w.scheme) +
                               ": expected a scheme of 4 bits");
         if (options.table.empty()) throw value_error("cuda: linear: the table of kernels is empty");
-        if (!w.scheme.element.is_integer()) levels_ = level_bytes(levels_of(w.scheme.element));
+        if (has_levels()) levels_ = level_bytes(levels_of(w.scheme.element));
     }
 
     [[nodiscard]] std::size_t in() const noexcept { return layout_.cols; }
@@ -102,16 +102,10 @@ class linear {
             throw value_error("cuda: linear: " + std::to_string(m) + " rows need a workspace of " +
                               std::to_string(workspace_bytes(m)) + " bytes, found " +
                               std::to_string(space.bytes()) + ". Hint: workspace_bytes(m)");
-        bool const is_aligned = x_stride % 4 == 0 && reinterpret_cast<std::uintptr_t>(x) % 8 == 0;
-        if (kernel_for(m) == half_kernel::skinny) {
-            auto* const sums = reinterpret_cast<float*>(space.data() + layout_.tiles());
-            skinny_arguments const a{weight(), x,       x_stride,  m, y, {sums, space.data()},
-                                     levels_,  middle_, is_aligned};
-            return with_table(
-                [&]<bool Table>() { launch_skinny_w4a16<Table>(a, splits_for(m), stream); });
-        }
-        gemm_arguments const a{weight(), x, x_stride, m, y, levels_, middle_, is_aligned};
-        with_table([&]<bool Table>() { launch_gemm_w4a16<Table>(a, stream); });
+        half_arguments const a{weight(), x, x_stride, m, y, has_levels(), levels_};
+        if (kernel_for(m) == half_kernel::gemm) return launch_gemm_w4a16(a, stream);
+        auto* const sums = reinterpret_cast<float*>(space.data() + layout_.tiles());
+        launch_skinny_w4a16(a, splits_for(m), {sums, space.data()}, stream);
     }
 
     /// The weights as a kernel takes them.
@@ -126,15 +120,7 @@ class linear {
     }
 
   private:
-    template <typename F>
-    void with_table(F f) const {
-        if (scheme_.element.is_integer())
-            f.template operator()<false>();
-        else
-            f.template operator()<true>();
-    }
-
-    static constexpr std::uint32_t middle_ = 8;
+    [[nodiscard]] bool has_levels() const noexcept { return !scheme_.element.is_integer(); }
 
     qtk::scheme scheme_;
     weight_layout layout_;

@@ -4,6 +4,7 @@
 // epilogue is that of the CPU: y = f(sum + bias) + residual, as halves or floats.
 #pragma once
 
+#include <qtk/cuda/convert.hpp>
 #include <qtk/cuda/device.hpp>
 #include <qtk/cuda/layout.hpp>
 #include <qtk/kernel/activation.hpp>
@@ -48,25 +49,19 @@ struct weight_operand {
     __device__ __forceinline__ void load_scales(std::size_t at, float (&scale)[2]) const {
         if (scale_type == number::f32) {
             uint2 const both = __ldg(static_cast<uint2 const*>(scales) + at);
-            scale[0] = bit_float(both.x), scale[1] = bit_float(both.y);
+            scale[0] = bit_cast<float>(both.x), scale[1] = bit_cast<float>(both.y);
         } else {
             std::uint32_t const both = __ldg(static_cast<std::uint32_t const*>(scales) + at);
             scale[0] = half_bits_to_float(static_cast<std::uint16_t>(both));
             scale[1] = half_bits_to_float(static_cast<std::uint16_t>(both >> 16));
         }
     }
-    /// Zeros of rows g and g + 8.
-    __device__ __forceinline__ void load_zeros(std::size_t at, std::uint32_t symmetric,
-                                               std::uint32_t (&zero)[2]) const {
-        zero[0] = zero[1] = symmetric;
+    /// Zeros of rows g and g + 8; the middle of the fields where weights are symmetric.
+    __device__ __forceinline__ void load_zeros(std::size_t at, std::uint32_t (&zero)[2]) const {
+        zero[0] = zero[1] = 1u << (layout.bits - 1);
         if (zeros == nullptr) return;
         std::uint16_t const both = __ldg(reinterpret_cast<std::uint16_t const*>(zeros) + at);
         zero[0] = both & 0xffu, zero[1] = both >> 8;
-    }
-
-  private:
-    [[nodiscard]] static __device__ __forceinline__ float bit_float(std::uint32_t bits) {
-        return bit_cast<float>(bits);
     }
 };
 
@@ -134,6 +129,45 @@ struct result_operand {
             static_cast<std::uint16_t*>(data)[i] = float_to_half_bits(value);
     }
 };
+
+/// Weights of 4 bits and rows of halves: what skinny_w4a16 and gemm_w4a16 multiply.
+struct half_arguments {
+    weight_operand w;
+    std::uint16_t const* x = nullptr;  ///< halves [m][x_stride]
+    std::size_t x_stride = 0;
+    std::size_t m = 0;
+    result_operand y;
+    bool has_levels = false;  ///< a codebook
+    level_bytes levels = {};
+
+    /// Do rows of X start on 8 bytes?
+    [[nodiscard]] __device__ __forceinline__ bool is_aligned() const {
+        return x_stride % 4 == 0 && reinterpret_cast<std::uintptr_t>(x) % 8 == 0;
+    }
+};
+
+/// Calls f.operator()<Table>() as the weights are a codebook or integers.
+template <typename F>
+void with_table(half_arguments const& a, F f) {
+    if (a.has_levels)
+        f.template operator()<true>();
+    else
+        f.template operator()<false>();
+}
+
+namespace detail {
+
+/// Columns k..k + 3 of a row of X, those past the matrix zero.
+[[nodiscard]] __device__ __forceinline__ uint2 load_four(std::uint16_t const* row, std::size_t k,
+                                                         std::size_t cols, bool is_aligned) {
+    if (is_aligned && k + 4 <= cols) return __ldg(reinterpret_cast<uint2 const*>(row + k));
+    std::uint32_t word[2] = {0, 0};
+    for (std::size_t e = 0; e < 4; ++e)
+        if (k + e < cols) word[e / 2] |= std::uint32_t{__ldg(row + k + e)} << (16 * (e % 2));
+    return {word[0], word[1]};
+}
+
+}  // namespace detail
 
 /// Splitting K over blocks: sums [split][m][rows of W, whole tiles], and a counter for each tile
 /// that starts at zero and is left at zero. The last block of a tile adds them up in order.

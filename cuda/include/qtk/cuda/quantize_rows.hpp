@@ -81,6 +81,16 @@ template <typename T>
 [[nodiscard]] __device__ __forceinline__ std::uint32_t magnitude_bits(float x) {
     return bit_cast<std::uint32_t>(x) & 0x7fffffffu;
 }
+/// The largest magnitude among columns first, first + step, .. of a row, as bits.
+[[nodiscard]] __device__ __forceinline__ std::uint32_t largest_bits(
+    numbers_in const& x, std::size_t row, std::size_t first, std::size_t end, unsigned step) {
+    std::uint32_t largest = 0;
+    for (std::size_t k = first; k < end; k += step) {
+        std::uint32_t const bits = magnitude_bits(x.load(row, k));
+        largest = bits > largest ? bits : largest;
+    }
+    return largest;
+}
 /// The scale for a largest magnitude; NaN for none.
 template <int Bits>
 [[nodiscard]] __device__ __forceinline__ float scale_of(std::uint32_t largest) {
@@ -140,12 +150,8 @@ __global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, activa
     __shared__ std::uint32_t largest_of[Warps];
     float scale = 1.0f;
     if (to.has_row_scales) {
-        std::uint32_t largest = 0;
-        for (std::size_t k = threadIdx.x; k < to.cols; k += Warps * 32) {
-            std::uint32_t const bits = detail::magnitude_bits(x.load(row, k));
-            largest = bits > largest ? bits : largest;
-        }
-        largest = detail::warp_largest(largest);
+        std::uint32_t largest =
+            detail::warp_largest(detail::largest_bits(x, row, threadIdx.x, to.cols, Warps * 32));
         if (lane == 0) largest_of[warp] = largest;
         __syncthreads();
         for (unsigned w = 0; w < Warps; ++w)
@@ -157,12 +163,8 @@ __global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, activa
         std::size_t const first = s * to.segment;
         std::size_t const end = s + 1 < to.segments() ? first + to.segment : to.cols;
         if (!to.has_row_scales) {
-            std::uint32_t largest = 0;
-            for (std::size_t k = first + lane; k < end; k += 32) {
-                std::uint32_t const bits = detail::magnitude_bits(x.load(row, k));
-                largest = bits > largest ? bits : largest;
-            }
-            scale = detail::scale_of<Bits>(detail::warp_largest(largest));
+            scale = detail::scale_of<Bits>(
+                detail::warp_largest(detail::largest_bits(x, row, first + lane, end, 32)));
             if (lane == 0) to.scales[to.scale_at(row, s)] = scale;
         }
         // The last segment fills the chunk up.

@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 namespace qtk::cuda {
 
@@ -49,7 +50,7 @@ inline constexpr unsigned piece_halves = 8;  ///< half chunks of a piece at most
     float scales[2];
     std::uint32_t zeros[2];
     a.w.load_scales(pair, scales);
-    a.w.load_zeros(pair, static_cast<std::uint32_t>(middle), zeros);
+    a.w.load_zeros(pair, zeros);
     float const scale = is_upper ? scales[1] : scales[0];
     std::int32_t const sum = a.x.sums[row * a.x.segments() + s];
     float const by = a.x.has_row_scales ? 1.0f : a.x.scales[a.x.scale_at(row, s)];
@@ -60,69 +61,79 @@ inline constexpr unsigned piece_halves = 8;  ///< half chunks of a piece at most
     return __fmaf_rn(__fmul_rn(scale, shift), __fmul_rn(by, static_cast<float>(sum)), y);
 }
 
-/// Int4 activations: the same with one instruction for each half chunk and eight rows.
-__device__ __forceinline__ void multiply_nibbles(integer_arguments const& a, std::size_t tile,
-                                                 std::size_t row, unsigned from, unsigned to,
-                                                 std::int32_t (&sum)[2][2]) {
-    unsigned const lane = threadIdx.x % 32, t = lane % 4;
-    weight_layout const& w = a.w.layout;
-    std::uint8_t const* const codes = a.x.codes + row * a.x.row_bytes() + 8 * t;
-    for (unsigned half = from; half < to;) {
-        unsigned const chunk = half / 2;
-        uint2 x{0, 0};
-        if (row < a.x.m) x = __ldg(reinterpret_cast<uint2 const*>(codes + chunk * chunk_depth / 2));
-        uint4 const q = __ldcs(a.w.words + (tile * w.chunks() + chunk) * warp_lanes + lane);
-        std::uint32_t const right[2] = {x.x, x.y};
+/// The operands of a lane for one chunk: of eight rows of X, and of rows g and g + 8 of W.
+template <unsigned Steps>
+struct chunk_operands {
+    std::uint32_t right[Steps], left[2][Steps];
+};
+
+/// Four steps of 16 columns: a word of weights is the bytes of two rows.
+template <int Bits>
+__device__ __forceinline__ void load_operands(weight_operand const& w, std::size_t at,
+                                              std::uint8_t const* codes, bool is_there,
+                                              chunk_operands<4>& to) {
+    unsigned const lane = threadIdx.x % 32;
+    uint4 x{0, 0, 0, 0};
+    if (is_there) x = __ldg(reinterpret_cast<uint4 const*>(codes));
+    to.right[0] = x.x, to.right[1] = x.y, to.right[2] = x.z, to.right[3] = x.w;
+    if constexpr (Bits == 4) {
+        uint4 const q = __ldcs(w.words + at * warp_lanes + lane);
         std::uint32_t const word[4] = {q.x, q.y, q.z, q.w};
         QTK_CUDA_UNROLL
-        for (unsigned i = 0; i < 2; ++i)
-            if (chunk * 2 + i >= from && chunk * 2 + i < to) {
-                std::uint32_t const even = word[2 * i], odd = word[2 * i + 1];
-                std::uint32_t const rows[2] = {(even & 0x0f0f0f0fu) | (odd << 4 & 0xf0f0f0f0u),
-                                               (even >> 4 & 0x0f0f0f0fu) | (odd & 0xf0f0f0f0u)};
-                int4_mma::multiply(sum[0], {rows[0]}, {right[i]});
-                int4_mma::multiply(sum[1], {rows[1]}, {right[i]});
-            }
-        half = chunk * 2 + 2;
+        for (unsigned j = 0; j < 4; ++j) {
+            to.left[0][j] = word[j] & 0x0f0f0f0fu;
+            to.left[1][j] = word[j] >> 4 & 0x0f0f0f0fu;
+        }
+    } else {
+        QTK_CUDA_UNROLL
+        for (unsigned h = 0; h < 2; ++h) {
+            uint4 const q = __ldcs(w.words + (at * 2 + h) * warp_lanes + lane);
+            to.left[h][0] = q.x, to.left[h][1] = q.y, to.left[h][2] = q.z, to.left[h][3] = q.w;
+        }
+    }
+}
+
+/// Two steps of 32 columns: two words of weights interleave into the nibbles of two rows.
+template <int Bits>
+__device__ __forceinline__ void load_operands(weight_operand const& w, std::size_t at,
+                                              std::uint8_t const* codes, bool is_there,
+                                              chunk_operands<2>& to) {
+    static_assert(Bits == 4);
+    uint2 x{0, 0};
+    if (is_there) x = __ldg(reinterpret_cast<uint2 const*>(codes));
+    to.right[0] = x.x, to.right[1] = x.y;
+    uint4 const q = __ldcs(w.words + at * warp_lanes + threadIdx.x % 32);
+    std::uint32_t const word[4] = {q.x, q.y, q.z, q.w};
+    QTK_CUDA_UNROLL
+    for (unsigned i = 0; i < 2; ++i) {
+        std::uint32_t const even = word[2 * i], odd = word[2 * i + 1];
+        to.left[0][i] = (even & 0x0f0f0f0fu) | (odd << 4 & 0xf0f0f0f0u);
+        to.left[1][i] = (even >> 4 & 0x0f0f0f0fu) | (odd & 0xf0f0f0f0u);
     }
 }
 
 /// Products of the half chunks [from, to) of a tile; sum[h] belongs to rows g + 8 h.
-template <int Bits>
+template <int Bits, int ActivationBits>
 __device__ __forceinline__ void multiply_halves(integer_arguments const& a, std::size_t tile,
                                                 std::size_t row, unsigned from, unsigned to,
                                                 std::int32_t (&sum)[2][2]) {
-    unsigned const lane = threadIdx.x % 32, t = lane % 4;
-    weight_layout const& w = a.w.layout;
-    std::uint8_t const* const codes = a.x.codes + row * a.x.row_bytes() + 16 * t;
-    for (unsigned half = from; half < to;) {
-        unsigned const chunk = half / 2;
-        std::size_t const at = tile * w.chunks() + chunk;
-        uint4 x{0, 0, 0, 0};
-        if (row < a.x.m) x = __ldg(reinterpret_cast<uint4 const*>(codes + chunk * chunk_depth));
-        std::uint32_t const right[4] = {x.x, x.y, x.z, x.w};
-        std::uint32_t left[2][4];
-        if constexpr (Bits == 4) {
-            uint4 const q = __ldcs(a.w.words + at * warp_lanes + lane);
-            std::uint32_t const word[4] = {q.x, q.y, q.z, q.w};
-            for (unsigned j = 0; j < 4; ++j) {
-                left[0][j] = word[j] & 0x0f0f0f0fu;
-                left[1][j] = word[j] >> 4 & 0x0f0f0f0fu;
-            }
-        } else {
-            QTK_CUDA_UNROLL
-            for (unsigned h = 0; h < 2; ++h) {
-                uint4 const q = __ldcs(a.w.words + (at * 2 + h) * warp_lanes + lane);
-                left[h][0] = q.x, left[h][1] = q.y, left[h][2] = q.z, left[h][3] = q.w;
-            }
-        }
+    using mma = std::conditional_t<ActivationBits == 4, int4_mma, int8_mma>;
+    constexpr unsigned steps = chunk_depth / static_cast<unsigned>(mma::k);
+    // A lane reads a quarter of a chunk of codes.
+    constexpr unsigned chunk_bytes = chunk_depth / 8 * static_cast<unsigned>(ActivationBits);
+    std::uint8_t const* const codes =
+        a.x.codes + row * a.x.row_bytes() + chunk_bytes / 4 * (threadIdx.x % 4);
+    std::size_t const first = tile * a.w.layout.chunks();
+    for (unsigned chunk = from / 2; 2 * chunk < to; ++chunk) {
+        chunk_operands<steps> o;
+        load_operands<Bits>(a.w, first + chunk, codes + chunk * chunk_bytes, row < a.x.m, o);
         QTK_CUDA_UNROLL
-        for (unsigned j = 0; j < 4; ++j)
-            if (chunk * 2 + j / 2 >= from && chunk * 2 + j / 2 < to) {
-                int8_mma::multiply(sum[0], {left[0][j]}, {right[j]});
-                int8_mma::multiply(sum[1], {left[1][j]}, {right[j]});
-            }
-        half = chunk * 2 + 2;
+        for (unsigned i = 0; i < steps; ++i) {
+            unsigned const half = chunk * 2 + i * 2 / steps;
+            if (half < from || half >= to) continue;
+            mma::multiply(sum[0], {o.left[0][i]}, {o.right[i]});
+            mma::multiply(sum[1], {o.left[1][i]}, {o.right[i]});
+        }
     }
 }
 
@@ -155,12 +166,9 @@ __global__ void __launch_bounds__(Warps * 32) skinny_integer(integer_arguments a
         to = to < end ? to : end;
         to = to < all_halves ? to : all_halves;
         std::int32_t sum[2][2] = {};
-        if (s < segments) {
-            if constexpr (ActivationBits == 4)
-                detail::multiply_nibbles(a, tile, first_row + lane / 4, from, to, sum);
-            else
-                detail::multiply_halves<Bits>(a, tile, first_row + lane / 4, from, to, sum);
-        }
+        if (s < segments)
+            detail::multiply_halves<Bits, ActivationBits>(a, tile, first_row + lane / 4, from, to,
+                                                          sum);
         for (int h = 0; h < 2; ++h)
             for (int c = 0; c < 2; ++c) {
                 coordinate const at = int8_mma::c(static_cast<int>(lane), c);

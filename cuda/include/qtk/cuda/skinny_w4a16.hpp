@@ -21,42 +21,11 @@
 
 namespace qtk::cuda {
 
-struct skinny_arguments {
-    weight_operand w;
-    std::uint16_t const* x = nullptr;  ///< halves [m][x_stride]
-    std::size_t x_stride = 0;
-    std::size_t m = 0;
-    result_operand y;
-    split_operand split;
-    level_bytes levels;           ///< of a codebook
-    std::uint32_t symmetric = 8;  ///< the zero of symmetric integers
-    bool is_aligned = false;      ///< rows of X start on 8 bytes
-};
-
 namespace detail {
-
-/// Columns k..k + 3 of a row of X, those past the matrix zero.
-[[nodiscard]] __device__ __forceinline__ uint2 load_four(std::uint16_t const* row, std::size_t k,
-                                                         std::size_t cols, bool is_aligned) {
-    if (is_aligned && k + 4 <= cols) return __ldg(reinterpret_cast<uint2 const*>(row + k));
-    std::uint32_t word[2] = {0, 0};
-    for (std::size_t e = 0; e < 4; ++e)
-        if (k + e < cols) word[e / 2] |= std::uint32_t{__ldg(row + k + e)} << (16 * (e % 2));
-    return {word[0], word[1]};
-}
-
-template <bool Table>
-__device__ __forceinline__ void decode_word(level_bytes const& levels, std::uint32_t word,
-                                            std::uint32_t const (&zero)[2], half_operands& to) {
-    if constexpr (Table)
-        table_levels(levels).decode(word, to);
-    else
-        integer_levels(zero[0], zero[1]).decode(word, to);
-}
 
 /// One chunk of 16 rows of W times up to 8 * Tiles rows of X, scaled and added to `sum`.
 template <bool Table, unsigned Tiles, unsigned Spans>
-__device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, unsigned groups,
+__device__ __forceinline__ void multiply_chunk(half_arguments const& a, unsigned groups,
                                                unsigned chunk, uint4 const& words,
                                                float (&sum)[Tiles][4]) {
     unsigned const lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -69,7 +38,7 @@ __device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, unsign
         float scale[2], part[Tiles][4] = {};
         std::uint32_t zero[2];
         a.w.load_scales(at, scale);
-        a.w.load_zeros(at, a.symmetric, zero);
+        a.w.load_zeros(at, zero);
         QTK_CUDA_UNROLL
         for (unsigned j = span * 4 / Spans; j < (span + 1) * 4 / Spans; ++j) {
             half_operands left;
@@ -81,7 +50,7 @@ __device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, unsign
                 if (row < a.m)
                     x = load_four(a.x + row * a.x_stride,
                                   chunk * static_cast<unsigned>(chunk_depth) + 16 * j + 4 * t,
-                                  w.cols, a.is_aligned);
+                                  w.cols, a.is_aligned());
                 half_mma::multiply(part[i], left[0], {x.x});
                 half_mma::multiply(part[i], left[1], {x.y});
             }
@@ -94,22 +63,22 @@ __device__ __forceinline__ void multiply_chunk(skinny_arguments const& a, unsign
 
 /// The sum of a tile goes out, or joins those of the other splits; the last to come adds them up.
 template <unsigned Columns>
-__device__ __forceinline__ void finish_tile(skinny_arguments const& a, std::size_t tile,
-                                            float (&total)[tile_rows * Columns]) {
+__device__ __forceinline__ void finish_tile(half_arguments const& a, split_operand const& split,
+                                            std::size_t tile, float (&total)[tile_rows * Columns]) {
     std::size_t const padded = a.w.layout.tiles() * tile_rows;
     __shared__ unsigned order;
     if (gridDim.y > 1) {
         for (unsigned i = threadIdx.x; i < tile_rows * Columns; i += blockDim.x)
             if (i / tile_rows < a.m)
-                a.split.sums[(blockIdx.y * a.m + i / tile_rows) * padded + tile * tile_rows +
-                             i % tile_rows] = total[i];
+                split.sums[(blockIdx.y * a.m + i / tile_rows) * padded + tile * tile_rows +
+                           i % tile_rows] = total[i];
         __threadfence();
         __syncthreads();
-        if (threadIdx.x == 0) order = atomicAdd(a.split.arrived + tile, 1u);
+        if (threadIdx.x == 0) order = atomicAdd(split.arrived + tile, 1u);
         __syncthreads();
         if (order + 1 != gridDim.y) return;
         __threadfence();
-        if (threadIdx.x == 0) a.split.arrived[tile] = 0;
+        if (threadIdx.x == 0) split.arrived[tile] = 0;
     }
     for (unsigned i = threadIdx.x; i < tile_rows * Columns; i += blockDim.x) {
         std::size_t const row = i / tile_rows, col = tile * tile_rows + i % tile_rows;
@@ -118,7 +87,7 @@ __device__ __forceinline__ void finish_tile(skinny_arguments const& a, std::size
         if (gridDim.y > 1) {
             sum = 0.0f;
             for (unsigned s = 0; s < gridDim.y; ++s)
-                sum += __ldcg(a.split.sums + (s * a.m + row) * padded + col);
+                sum += __ldcg(split.sums + (s * a.m + row) * padded + col);
         }
         a.y.store(row, col, sum);
     }
@@ -128,7 +97,7 @@ __device__ __forceinline__ void finish_tile(skinny_arguments const& a, std::size
 
 /// Tiles: how many times 8 rows of X; Spans: scales a chunk, 2 where a group may end inside one.
 template <bool Table, unsigned Tiles, unsigned Spans, unsigned Warps>
-__global__ void __launch_bounds__(Warps * 32) skinny_w4a16(skinny_arguments a) {
+__global__ void __launch_bounds__(Warps * 32) skinny_w4a16(half_arguments a, split_operand split) {
     constexpr unsigned columns = 8 * Tiles;
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     std::size_t const tile = blockIdx.x;
@@ -161,30 +130,30 @@ __global__ void __launch_bounds__(Warps * 32) skinny_w4a16(skinny_arguments a) {
         total[i] = all;
     }
     __syncthreads();
-    detail::finish_tile<columns>(a, tile, total);
+    detail::finish_tile<columns>(a, split, tile, total);
 }
 
 /// Starts the kernel for m up to 16; splits 1 needs no split operand. Throws value_error for what it
 /// does not take.
-template <bool Table>
-void launch_skinny_w4a16(skinny_arguments const& a, unsigned splits, cudaStream_t stream) {
+inline void launch_skinny_w4a16(half_arguments const& a, unsigned splits,
+                                split_operand const& split, cudaStream_t stream) {
     require_weight("skinny_w4a16", a.w, 4);
     if (a.m > 16)
         throw value_error("cuda: skinny_w4a16: expected up to 16 rows, found " +
                           std::to_string(a.m));
-    if (splits == 0 || (splits > 1 && (a.split.sums == nullptr || a.split.arrived == nullptr)))
+    if (splits == 0 || (splits > 1 && (split.sums == nullptr || split.arrived == nullptr)))
         throw value_error("cuda: skinny_w4a16: " + std::to_string(splits) +
                           " splits of K: expected one, or sums and counters for more");
     constexpr unsigned warps = 8;
-    auto const go = [&](auto* kernel) {
-        launch("skinny_w4a16", kernel, dim3(static_cast<unsigned>(a.w.layout.tiles()), splits),
-               dim3(warps * 32), 0, stream, a);
-    };
     bool const is_narrow = has_narrow_groups(a.w.layout);
-    if (a.m <= 8)
-        is_narrow ? go(skinny_w4a16<Table, 1, 2, warps>) : go(skinny_w4a16<Table, 1, 1, warps>);
-    else
-        is_narrow ? go(skinny_w4a16<Table, 2, 2, warps>) : go(skinny_w4a16<Table, 2, 1, warps>);
+    with_table(a, [&]<bool Table>() {
+        auto* const kernel =
+            a.m <= 8
+                ? (is_narrow ? skinny_w4a16<Table, 1, 2, warps> : skinny_w4a16<Table, 1, 1, warps>)
+                : (is_narrow ? skinny_w4a16<Table, 2, 2, warps> : skinny_w4a16<Table, 2, 1, warps>);
+        launch("skinny_w4a16", kernel, dim3(static_cast<unsigned>(a.w.layout.tiles()), splits),
+               dim3(warps * 32), 0, stream, a, split);
+    });
 }
 
 }  // namespace qtk::cuda
