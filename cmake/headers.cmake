@@ -183,7 +183,9 @@ set(QTK_CUDA_HEADERS
     qtk/cuda/convert.hpp
     qtk/cuda/device.hpp
     qtk/cuda/emulator.hpp
+    qtk/cuda/gemm_integer.hpp
     qtk/cuda/gemm_w4a16.hpp
+    qtk/cuda/integer_product.hpp
     qtk/cuda/layout.hpp
     qtk/cuda/linear.hpp
     qtk/cuda/mma.hpp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every instantiation that the library launches, to be compiled for sm_75 and looked at.
+#include <qtk/cuda/gemm_integer.hpp>
 #include <qtk/cuda/gemm_w4a16.hpp>
 #include <qtk/cuda/quantize_rows.hpp>
 #include <qtk/cuda/skinny_integer.hpp>
@@ -21,7 +22,12 @@ template __global__ void gemm_w4a16<true, 1>(half_arguments);
 template __global__ void gemm_w4a16<true, 2>(half_arguments);
 template __global__ void quantize_rows<4, 8>(numbers_in, activation_codes);
 template __global__ void quantize_rows<8, 8>(numbers_in, activation_codes);
-template __global__ void skinny_integer<4, 4, 8>(integer_arguments);
-template __global__ void skinny_integer<4, 8, 8>(integer_arguments);
-template __global__ void skinny_integer<8, 8, 8>(integer_arguments);
+template __global__ void skinny_integer<4, 4, detail::eight_columns, 8>(integer_arguments);
+template __global__ void skinny_integer<4, 8, detail::eight_columns, 8>(integer_arguments);
+template __global__ void skinny_integer<8, 8, detail::eight_columns, 8>(integer_arguments);
+template __global__ void skinny_integer<4, 8, detail::one_column, 8>(integer_arguments);
+template __global__ void skinny_integer<8, 8, detail::one_column, 8>(integer_arguments);
+template __global__ void gemm_integer<4, 4>(integer_arguments);
+template __global__ void gemm_integer<4, 8>(integer_arguments);
+template __global__ void gemm_integer<8, 8>(integer_arguments);
 }  // namespace qtk::cuda

@@ -84,4 +84,22 @@ TEST_CASE("m8n8k32 multiplies unsigned by signed nibbles") {
     check_product<int4_mma>(random_integers(256, 0, 15), random_integers(256, -8, 7), nibble,
                             nibble);
 }
+
+__global__ void one_dot(std::uint32_t const* a, std::uint32_t const* b, std::int32_t* c) {
+    c[threadIdx.x] = dot_bytes(a[threadIdx.x], b[threadIdx.x], c[threadIdx.x]);
+}
+
+TEST_CASE("dp4a multiplies four unsigned by four signed bytes") {
+    device_vector<std::uint32_t> const fields =
+        on_device(std::vector<std::uint32_t>{0xff000000u, 0x000000ffu, 0x01020304u});
+    device_vector<std::uint32_t> const codes = on_device(std::vector<std::uint32_t>{
+        0x80000000u, 0x0000007fu, 0x01ff0180u});  // -128; 127; 1, -1, 1, -128
+    device_vector<std::int32_t> sum(3, 5);
+    qtk::cuda::launch("one_dot", one_dot, dim3(1), dim3(3), 0, {}, fields.data(), codes.data(),
+                      sum.data());
+    wait_for_device();
+    CHECK(sum[0] == 5 - 255 * 128);
+    CHECK(sum[1] == 5 + 255 * 127);
+    CHECK(sum[2] == 5 + 1 - 2 + 3 - 4 * 128);
+}
 }  // namespace

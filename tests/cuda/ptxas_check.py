@@ -19,13 +19,15 @@ import tempfile
 from pathlib import Path
 
 # Registers a thread: 64 leave room for 1024 threads, all that an SM of Turing holds; 128 for two blocks
-# of gemm_w4a16.
-CEILINGS = {"skinny_w4a16": 64, "gemm_w4a16": 128, "skinny_integer": 64, "quantize_rows": 48}
+# of the gemms.
+CEILINGS = {"skinny_w4a16": 64, "gemm_w4a16": 128, "gemm_integer": 128, "skinny_integer": 64,
+            "quantize_rows": 48}
 # What a kernel must consist of, and what none may contain (local memory: spills, arrays by index).
 INSTRUCTIONS = {
     "skinny_w4a16": [r"HMMA\.1688\.F32", r"LDG\.E\.\S*128"],
     "gemm_w4a16": [r"HMMA\.1688\.F32", r"LDG\.E\.\S*128", r"LDS\.\S*128"],
-    "skinny_integer": [r"IMMA\.(8816\.U8\.S8|8832\.U4\.S4)", r"LDG\.E\.\S*128"],
+    "gemm_integer": [r"IMMA\.(8816\.U8\.S8|8832\.U4\.S4)", r"LDG\.E\.\S*128", r"LDS\.\S*128"],
+    "skinny_integer": [r"IMMA\.(8816\.U8\.S8|8832\.U4\.S4)|IDP\.4A\.U8\.S8", r"LDG\.E\.\S*128"],
 }
 FORBIDDEN = r"\b(LDL|STL)\b"
 

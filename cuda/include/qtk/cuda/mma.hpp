@@ -7,6 +7,7 @@
 //   half_mma    m16n8k8   halves times halves to floats
 //   int8_mma    m8n8k16   unsigned bytes times signed bytes to 32-bit integers
 //   int4_mma    m8n8k32   unsigned nibbles times signed nibbles to 32-bit integers
+//   dot_bytes   dp4a      four products, where one row of X would leave a tensor core idle
 //
 // Past Turing the driver replaces m8n8k32: right, but slow.
 #pragma once
@@ -76,6 +77,21 @@ struct int4_mma {
                                                     std::uint32_t const (&a)[1],
                                                     std::uint32_t const (&b)[1]);
 };
+
+/// sum += four unsigned bytes times four signed bytes, on the ordinary cores (dp4a).
+[[nodiscard]] __device__ __forceinline__ std::int32_t dot_bytes(std::uint32_t fields,
+                                                                std::uint32_t codes,
+                                                                std::int32_t sum) {
+#if defined(__CUDA_ARCH__)
+    std::int32_t result;
+    asm("dp4a.u32.s32 %0,%1,%2,%3;" : "=r"(result) : "r"(fields), "r"(codes), "r"(sum));
+    return result;
+#else
+    for (int i = 0; i < 32; i += 8)
+        sum += static_cast<std::uint8_t>(fields >> i) * static_cast<std::int8_t>(codes >> i);
+    return sum;
+#endif
+}
 
 #if defined(__CUDACC__)
 
