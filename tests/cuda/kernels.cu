@@ -16,10 +16,10 @@ template __global__ void skinny_w4a16<true, 1, 1, 8>(half_arguments, split_opera
 template __global__ void skinny_w4a16<true, 1, 2, 8>(half_arguments, split_operand);
 template __global__ void skinny_w4a16<true, 2, 1, 8>(half_arguments, split_operand);
 template __global__ void skinny_w4a16<true, 2, 2, 8>(half_arguments, split_operand);
-template __global__ void gemm_w4a16<false, 1>(half_arguments);
-template __global__ void gemm_w4a16<false, 2>(half_arguments);
-template __global__ void gemm_w4a16<true, 1>(half_arguments);
-template __global__ void gemm_w4a16<true, 2>(half_arguments);
+template __global__ void gemm_w4a16<false, 1>(half_arguments, split_operand);
+template __global__ void gemm_w4a16<false, 2>(half_arguments, split_operand);
+template __global__ void gemm_w4a16<true, 1>(half_arguments, split_operand);
+template __global__ void gemm_w4a16<true, 2>(half_arguments, split_operand);
 template __global__ void quantize_rows<4, 8>(numbers_in, activation_codes);
 template __global__ void quantize_rows<8, 8>(numbers_in, activation_codes);
 template __global__ void skinny_integer<4, 4, detail::eight_columns, 8>(integer_arguments);

@@ -4,58 +4,126 @@
 
 #include <doctest/doctest.h>
 
-#include "cuda_cases.hpp"
+#include "integer_cases.hpp"
 #include <string>
 #include <vector>
 
 namespace {
 using namespace qtk::cuda;
 constexpr qtk::scheme w4{.element = qtk::i4, .grain = qtk::per_group(64)};
+constexpr qtk::scheme w8{.element = qtk::i8, .grain = qtk::per_channel};
 
+template <qtk::scheme S>
 qtk::any_qmatrix quantized(std::size_t rows, std::size_t cols) {
     auto const weight = random_floats(rows * cols, 3);
-    return qtk::quantize<w4>(qtk::matrix_view<float const>(weight.data(), rows, cols));
+    return qtk::quantize<S>(qtk::matrix_view<float const>(weight.data(), rows, cols));
 }
-std::vector<double> product(linear const& layer, std::vector<std::uint16_t> const& x, std::size_t m,
-                            device_epilogue const& end = {}) {
-    buffer<std::uint16_t> const in(std::span<std::uint16_t const>(x), {});
+
+template <typename T>
+numbers_in numbers_of(buffer<T> const& x, std::size_t stride) {
+    return {x.data(), stride, sizeof(T) == 2 ? number::f16 : number::f32};
+}
+
+template <typename T>
+std::vector<float> product(linear const& layer, std::vector<T> const& x, std::size_t m,
+                           workspace& space, device_epilogue const& end = {}) {
+    buffer<T> const in(std::span<T const>(x), {});
     buffer<float> y(m * layer.out());
+    layer.multiply(numbers_of(in, layer.in()), m, {y.data(), layer.out(), number::f32, end}, space,
+                   {});
+    return y.to_host({});
+}
+template <typename T>
+std::vector<float> product(linear const& layer, std::vector<T> const& x, std::size_t m,
+                           device_epilogue const& end = {}) {
     workspace space = make_workspace(layer.workspace_bytes(m), {});
-    for (int run = 0; run < 2; ++run)  // the workspace serves more than once
-        layer.multiply(in.data(), layer.in(), m, {y.data(), layer.out(), number::f32, end}, space,
-                       {});
-    auto const found = y.to_host({});
-    return {found.begin(), found.end()};
+    return product(layer, x, m, space, end);
+}
+double error_of(std::vector<double> const& expected, std::vector<float> const& found) {
+    return relative_error(expected, {found.begin(), found.end()});
 }
 
 TEST_CASE("a layer gives the naive product for any number of rows") {
-    auto const q = quantized(40, 1100);
+    auto const q = quantized<w4>(40, 1100);
     linear const layer(q, {});
     CHECK(layer.splits_for(1) == 2);  // 18 chunks, at least eight a share
+    CHECK(layer.splits_for(9) == 2);
+    CHECK(layer.splits_for(33) == 2);
     CHECK(layer.unpack({}) == q);
-    for (std::size_t const m : {std::size_t{1}, std::size_t{16}, std::size_t{17}}) {
-        auto const x = random_halves(m * 1100, 4);
-        CHECK(relative_error(naive_product(q, x, m), product(layer, x, m)) < 2e-6);
+    // One workspace serves all, again and again.
+    workspace space = make_workspace(layer.workspace_bytes(33), {});
+    for (int run = 0; run < 2; ++run)
+        for (std::size_t const m :
+             {std::size_t{1}, std::size_t{16}, std::size_t{17}, std::size_t{33}}) {
+            auto const x = random_halves(m * 1100, 4);
+            CHECK(error_of(naive_product(q, x, m), product(layer, x, m, space)) < 2e-6);
+        }
+}
+
+TEST_CASE("a workspace serves layers of different kinds in turn") {
+    auto const q = quantized<w4>(40, 1100);
+    linear const halves(q, {}), codes(q, {}, {.activations = device_activations::a8_row});
+    std::size_t const m = 3;
+    auto const x = random_halves(m * 1100, 4);
+    workspace space =
+        make_workspace(std::max(halves.workspace_bytes(m), codes.workspace_bytes(m)), {});
+    auto const first = product(halves, x, m, space);
+    static_cast<void>(product(codes, x, m, space));
+    CHECK(product(halves, x, m, space) == first);
+}
+
+TEST_CASE("layers whose activations become int8 give the CPU's bits") {
+    auto const check = [](qtk::any_qmatrix const& q) {
+        auto const packed = qtk::prepack(q);
+        for (std::size_t const m : {std::size_t{1}, std::size_t{17}, std::size_t{33}})
+            for (bool const is_row : {true, false}) {
+                auto const x = random_floats(m * q.cols(), 5);
+                std::vector<float> expected(m * q.rows());
+                qtk::gemm(packed, qtk::matrix_view<float const>(x.data(), m, q.cols()),
+                          qtk::matrix_view<float>(expected.data(), m, q.rows()),
+                          {.activations = is_row ? qtk::activation_type::a8_row
+                                                 : qtk::activation_type::a8_group});
+                linear const layer(q, {},
+                                   {.activations = is_row ? device_activations::a8_row
+                                                          : device_activations::a8_group});
+                CHECK(product(layer, x, m) == expected);
+            }
+    };
+    check(quantized<w4>(40, 300));
+    check(quantized<w8>(40, 300));
+}
+
+TEST_CASE("layers whose activations become int4 give the definition's bits") {
+    auto const q = quantized<w4>(20, 200);
+    for (std::size_t const m : {std::size_t{1}, std::size_t{34}}) {
+        auto const x = random_floats(m * 200, 5);
+        CHECK(product(linear(q, {}, {.activations = device_activations::a4_row}), x, m) ==
+              int4_by_definition(q, x, m, true));
+        CHECK(product(linear(q, {}, {.activations = device_activations::a4_group}), x, m) ==
+              int4_by_definition(q, x, m, false));
     }
 }
 
 TEST_CASE("the table picks the kernel and can be replaced") {
-    auto const q = quantized(40, 200);
-    linear const usual(q, {});
-    CHECK(usual.kernel_for(16) == half_kernel::skinny);
-    CHECK(usual.kernel_for(17) == half_kernel::gemm);
-    static constexpr kernel_choice table[] = {{2, half_kernel::skinny}, {9, half_kernel::gemm}};
+    auto const q = quantized<w4>(40, 200);
+    linear const usual(q, {}), codes(q, {}, {.activations = device_activations::a8_group});
+    CHECK(usual.kernel_for(16) == kernel_kind::skinny);
+    CHECK(usual.kernel_for(17) == kernel_kind::gemm);
+    CHECK(codes.kernel_for(32) == kernel_kind::skinny);
+    CHECK(codes.kernel_for(33) == kernel_kind::gemm);
+    static constexpr kernel_choice table[] = {{2, kernel_kind::skinny}, {9, kernel_kind::gemm}};
     linear const other(q, {}, {.table = table});
-    CHECK(other.kernel_for(2) == half_kernel::skinny);
-    CHECK(other.kernel_for(1000) == half_kernel::gemm);
+    CHECK(other.kernel_for(2) == kernel_kind::skinny);
+    CHECK(other.kernel_for(1000) == kernel_kind::gemm);
     auto const x = random_halves(3 * 200, 4);
-    CHECK(relative_error(product(usual, x, 3), product(other, x, 3)) < 2e-6);
+    auto const expected = naive_product(q, x, 3);
+    CHECK(error_of(expected, product(usual, x, 3)) < 2e-6);
+    CHECK(error_of(expected, product(other, x, 3)) < 2e-6);
 }
 
 TEST_CASE("codebooks, bias and function go through a layer") {
-    auto const weight = random_floats(20 * 128, 3);
-    auto const q = qtk::quantize<qtk::scheme{.element = qtk::nf4, .grain = qtk::per_group(64)}>(
-        qtk::matrix_view<float const>(weight.data(), 20, 128));
+    auto const q =
+        quantized<qtk::scheme{.element = qtk::nf4, .grain = qtk::per_group(64)}>(20, 128);
     auto const x = random_halves(2 * 128, 5);
     std::vector<float> const shift(20, 100.0f);
     buffer<float> const bias(std::span<float const>(shift), {});
@@ -63,24 +131,33 @@ TEST_CASE("codebooks, bias and function go through a layer") {
                                {{bias.data(), 0, number::f32}, {}, qtk::activation::relu, true});
     auto expected = naive_product(q, x, 2);
     for (double& v : expected) v = std::max(v + 100.0, 0.0);
-    CHECK(relative_error(expected, found) < 4e-4);
+    CHECK(error_of(expected, found) < 4e-4);
 }
 
-TEST_CASE("too little workspace, a wrong scheme and an empty table are refused") {
-    linear const layer(quantized(40, 1100), {});
+TEST_CASE("what a layer cannot do is refused when it is made") {
+    using enum device_activations;
+    CHECK_THROWS_AS(linear(quantized<w8>(16, 64), {}), qtk::value_error);
+    CHECK_THROWS_AS(linear(quantized<w8>(16, 64), {}, {.activations = a4_row}), qtk::value_error);
+    CHECK_THROWS_AS(linear(quantized<w4>(16, 64), {}, {.table = {}}), qtk::value_error);
+    constexpr qtk::scheme levels{.element = qtk::nf4, .grain = qtk::per_group(64)};
+    CHECK_THROWS_AS(linear(quantized<levels>(16, 64), {}, {.activations = a8_row}),
+                    qtk::value_error);
+    // Groups of 1056 hold no whole number of segments.
+    constexpr qtk::scheme long_groups{.element = qtk::i4, .grain = qtk::per_group(1056)};
+    CHECK_THROWS_AS(linear(quantized<long_groups>(16, 2112), {}, {.activations = a8_group}),
+                    qtk::value_error);
+}
+
+TEST_CASE("too little workspace and floats that stay floats are refused") {
+    linear const layer(quantized<w4>(40, 1100), {});
     std::vector<std::uint16_t> const x(1100);
     float y[40];
     workspace small = make_workspace(8, {});
-    std::string what;
-    try {
-        layer.multiply(x.data(), 1100, 1, {y, 40, number::f32, {}}, small, {});
-    } catch (qtk::value_error const& e) {
-        what = e.what();
-    }
-    CHECK(what ==
-          "cuda: linear: 1 rows need a workspace of 396 bytes, found 8. Hint: "
-          "workspace_bytes(m)");
-    CHECK_THROWS_AS(linear(qtk::any_qmatrix({.element = qtk::i8}, 16, 64), {}), qtk::value_error);
-    CHECK_THROWS_AS(linear(quantized(16, 64), {}, {.table = {}}), qtk::value_error);
+    CHECK_THROWS_AS(layer.multiply({x.data(), 1100}, 1, {y, 40, number::f32, {}}, small, {}),
+                    qtk::value_error);
+    workspace enough = make_workspace(layer.workspace_bytes(1), {});
+    CHECK_THROWS_AS(
+        layer.multiply({x.data(), 550, number::f32}, 1, {y, 40, number::f32, {}}, enough, {}),
+        qtk::value_error);
 }
 }  // namespace

@@ -30,8 +30,8 @@ std::vector<double> product(qtk::any_qmatrix const& q, std::vector<std::uint16_t
     return {y.begin(), y.end()};
 }
 
-constexpr shape shapes[] = {{1, 16, 64},  {1, 35, 200},  {5, 20, 1100},
-                            {8, 48, 640}, {13, 17, 333}, {16, 32, 256}};
+constexpr shape shapes[] = {{1, 16, 64},   {1, 35, 200},  {5, 20, 1100}, {8, 48, 640},
+                            {13, 17, 333}, {11, 35, 200}, {16, 32, 256}};
 
 template <qtk::scheme S>
 void check_shapes() {

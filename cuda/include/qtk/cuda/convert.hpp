@@ -81,6 +81,11 @@ namespace qtk::cuda {
     return result;
 }
 
+/// Word j of four; j is a constant where loops are unrolled.
+[[nodiscard]] __device__ __forceinline__ std::uint32_t word_of(uint4 const& words, unsigned j) {
+    return j == 0 ? words.x : j == 1 ? words.y : j == 2 ? words.z : words.w;
+}
+
 /// The A operands of two m16n8k8: [step][row g, row g + 8], columns 4t + 2 step, + 1.
 using half_operands = std::uint32_t[2][2];
 

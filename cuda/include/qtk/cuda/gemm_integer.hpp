@@ -94,8 +94,8 @@ using warp_outputs = T[integer_block<8>::tiles][2][integer_block<8>::eights][2];
 
 /// The exact sums of a segment join the outputs and start again.
 template <int ActivationBits>
-__device__ __forceinline__ void join_outputs(weight_operand const& w, std::size_t pair,
-                                             std::size_t tile_pairs, segment_params const* params,
+__device__ __forceinline__ void join_outputs(weight_operand const& w, unsigned pair,
+                                             unsigned tile_pairs, segment_params const* params,
                                              warp_outputs<std::int32_t>& sum,
                                              warp_outputs<float>& y) {
     using block = integer_block<ActivationBits>;
@@ -181,13 +181,11 @@ __global__ void __launch_bounds__(detail::integer_block<8>::threads, 2)
     unsigned const warp = threadIdx.x / 32, x_part = warp % block::across * block::eights * 8;
     auto const chunks = static_cast<unsigned>(a.w.layout.chunks());
     auto const groups = static_cast<unsigned>(a.w.layout.groups());
-    std::size_t const last = a.w.layout.tiles() - 1;
-    std::size_t const first_row = std::size_t{blockIdx.x} * block::rows;
-    std::size_t const tile =
-        std::size_t{blockIdx.y} * block::w_tiles + warp / block::across * block::tiles;
+    auto const last = static_cast<unsigned>(a.w.layout.tiles()) - 1;
+    unsigned const first_row = blockIdx.x * block::rows;
+    unsigned const tile = blockIdx.y * block::w_tiles + warp / block::across * block::tiles;
     // Tiles past the last one are that one again, and nothing of them is stored.
-    std::size_t const read = tile < last ? tile : last;
-    std::size_t const next = tile + 1 <= last ? 1 : 0;
+    unsigned const read = tile < last ? tile : last, next = tile < last ? 1 : 0;
     uint4 const* const words = a.w.words + read * chunks * chunk_lanes;
     detail::segment_cut const cut(a.x);
     detail::warp_outputs<std::int32_t> sum = {};
@@ -217,7 +215,7 @@ __global__ void __launch_bounds__(detail::integer_block<8>::threads, 2)
                 reinterpret_cast<typename block::quarter const(*)[4]>(&staged.codes[x_part + g][t]),
                 sum);
             if (!cut.ends_in(chunk * 2 + half)) continue;
-            std::size_t const pair = a.w.pair_at(
+            unsigned const pair = a.w.pair_at(
                 read, groups, (chunk * 2 + half) / cut.halves * static_cast<unsigned>(a.x.segment),
                 g);
             detail::join_outputs<ActivationBits>(a.w, pair, next * groups * 8,

@@ -41,12 +41,12 @@ struct weight_operand {
 
     /// Where the pair of parameters of rows g and g + 8 of a tile lies for column k; `groups` is
     /// layout.groups(). In 32 bits: devices divide 64 bits with a hundred instructions.
-    [[nodiscard]] __device__ __forceinline__ std::size_t pair_at(std::size_t tile, unsigned groups,
-                                                                 unsigned k, unsigned g) const {
+    [[nodiscard]] __device__ __forceinline__ unsigned pair_at(unsigned tile, unsigned groups,
+                                                              unsigned k, unsigned g) const {
         return (tile * groups + k / static_cast<unsigned>(layout.group)) * 8 + g;
     }
     /// Scales of rows g and g + 8 of a tile; `at` counts pairs.
-    __device__ __forceinline__ void load_scales(std::size_t at, float (&scale)[2]) const {
+    __device__ __forceinline__ void load_scales(unsigned at, float (&scale)[2]) const {
         if (scale_type == number::f32) {
             uint2 const both = __ldg(static_cast<uint2 const*>(scales) + at);
             scale[0] = bit_cast<float>(both.x), scale[1] = bit_cast<float>(both.y);
@@ -57,7 +57,7 @@ struct weight_operand {
         }
     }
     /// Zeros of rows g and g + 8; the middle of the fields where weights are symmetric.
-    __device__ __forceinline__ void load_zeros(std::size_t at, std::uint32_t (&zero)[2]) const {
+    __device__ __forceinline__ void load_zeros(unsigned at, std::uint32_t (&zero)[2]) const {
         zero[0] = zero[1] = 1u << (layout.bits - 1);
         if (zeros == nullptr) return;
         std::uint16_t const both = __ldg(reinterpret_cast<std::uint16_t const*>(zeros) + at);
@@ -78,6 +78,9 @@ inline void require_weight(char const* kernel, weight_operand const& w, int bits
                std::to_string(w.layout.group));
     if (w.words == nullptr || reinterpret_cast<std::uintptr_t>(w.words) % 16 != 0)
         refuse("expected packed weights at a multiple of 16 bytes. Hint: cudaMalloc gives 256");
+    if (w.layout.words() / 4 > 0xffffffffu || w.layout.params() > 0xffffffffu)
+        refuse("a weight of " + std::to_string(w.layout.rows) + " x " +
+               std::to_string(w.layout.cols) + " is too large for indices of 32 bits");
     if (w.scales == nullptr || reinterpret_cast<std::uintptr_t>(w.scales) % 8 != 0)
         refuse("expected scales at a multiple of 8 bytes");
 }
@@ -141,8 +144,12 @@ struct half_arguments {
     level_bytes levels = {};
 
     /// Do rows of X start on 8 bytes?
-    [[nodiscard]] __device__ __forceinline__ bool is_aligned() const {
+    [[nodiscard]] QTK_HD bool is_aligned() const {
         return x_stride % 4 == 0 && reinterpret_cast<std::uintptr_t>(x) % 8 == 0;
+    }
+    /// May columns of a chunk be loaded four at a time? All are there, and rows are aligned.
+    [[nodiscard]] QTK_HD bool is_whole(unsigned chunk) const {
+        return (chunk + 1) * chunk_depth <= w.layout.cols && is_aligned();
     }
 };
 
@@ -157,23 +164,35 @@ void with_table(half_arguments const& a, F f) {
 
 namespace detail {
 
-/// Columns k..k + 3 of a row of X, those past the matrix zero.
-[[nodiscard]] __device__ __forceinline__ uint2 load_four(std::uint16_t const* row, std::size_t k,
-                                                         std::size_t cols, bool is_aligned) {
-    if (is_aligned && k + 4 <= cols) return __ldg(reinterpret_cast<uint2 const*>(row + k));
+/// Columns k..k + 3 of a row that is cut anywhere, those past the matrix zero.
+[[nodiscard]] __device__ __forceinline__ uint2 gather_four(std::uint16_t const* row, unsigned k,
+                                                           unsigned cols) {
     std::uint32_t word[2] = {0, 0};
-    for (std::size_t e = 0; e < 4; ++e)
+    for (unsigned e = 0; e < 4; ++e)
         if (k + e < cols) word[e / 2] |= std::uint32_t{__ldg(row + k + e)} << (16 * (e % 2));
     return {word[0], word[1]};
 }
 
-}  // namespace detail
+/// What lane t of a quad multiplies of one row of a chunk: columns 16j + 4t + e. Four lanes read 32
+/// neighbouring bytes at a time. Rows past the last are zero.
+__device__ __forceinline__ void load_quarter(half_arguments const& a, unsigned row, unsigned chunk,
+                                             unsigned t, bool is_whole, uint2 (&to)[4]) {
+    QTK_CUDA_UNROLL
+    for (unsigned j = 0; j < 4; ++j) to[j] = {0, 0};
+    if (row >= a.m) return;
+    std::uint16_t const* const from = a.x + row * a.x_stride;
+    unsigned const k = chunk * static_cast<unsigned>(chunk_depth) + 4 * t;
+    if (is_whole) {
+        QTK_CUDA_UNROLL
+        for (unsigned j = 0; j < 4; ++j)
+            to[j] = __ldg(reinterpret_cast<uint2 const*>(from + k + 16 * j));
+    } else {
+        QTK_CUDA_UNROLL
+        for (unsigned j = 0; j < 4; ++j)
+            to[j] = gather_four(from, k + 16 * j, static_cast<unsigned>(a.w.layout.cols));
+    }
+}
 
-/// Splitting K over blocks: sums [split][m][rows of W, whole tiles], and a counter for each tile
-/// that starts at zero and is left at zero. The last block of a tile adds them up in order.
-struct split_operand {
-    float* sums = nullptr;
-    unsigned* arrived = nullptr;
-};
+}  // namespace detail
 
 }  // namespace qtk::cuda

@@ -70,8 +70,8 @@ struct one_column {
 
 /// Products of the half chunks [from, to) of a tile.
 template <int Bits, int ActivationBits, typename Sums>
-__device__ __forceinline__ void multiply_halves(integer_arguments const& a, std::size_t tile,
-                                                std::size_t row, unsigned from, unsigned to,
+__device__ __forceinline__ void multiply_halves(integer_arguments const& a, unsigned tile,
+                                                unsigned row, unsigned from, unsigned to,
                                                 Sums& sums) {
     using quarter = code_quarter<ActivationBits>;
     auto const* const codes =
@@ -96,13 +96,12 @@ __device__ __forceinline__ void multiply_halves(integer_arguments const& a, std:
 
 /// One segment joins the output of row n of W and row `row` of X.
 [[nodiscard]] __device__ __forceinline__ float join_segment(integer_arguments const& a,
-                                                            unsigned groups, std::size_t n,
+                                                            unsigned groups, unsigned n,
                                                             std::size_t row, unsigned s,
                                                             std::int32_t dot, float y) {
-    std::size_t const pair =
-        a.w.pair_at(n / tile_rows, groups, s * static_cast<unsigned>(a.x.segment),
-                    static_cast<unsigned>(n % 8));
-    bool const is_upper = n % tile_rows >= 8;
+    unsigned const pair =
+        a.w.pair_at(n / 16, groups, s * static_cast<unsigned>(a.x.segment), n % 8);
+    bool const is_upper = n % 16 >= 8;
     float scales[2];
     std::uint32_t zeros[2];
     a.w.load_scales(pair, scales);
@@ -121,15 +120,14 @@ __global__ void __launch_bounds__(Warps * 32) skinny_integer(integer_arguments a
     using detail::piece_halves;
     constexpr unsigned round_pieces = Sums::pieces_of_warp * Warps;
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    std::size_t const tile = blockIdx.y, first_row = std::size_t{blockIdx.x} * Sums::columns;
+    unsigned const tile = blockIdx.y, first_row = blockIdx.x * Sums::columns;
     auto const segments = static_cast<unsigned>(a.x.segments());
     auto const segment_halves = static_cast<unsigned>(div_ceil(a.x.segment, detail::half_chunk));
     unsigned const pieces = (segment_halves + piece_halves - 1) / piece_halves;  // of a segment
     auto const all_halves = static_cast<unsigned>(div_ceil(a.x.cols, detail::half_chunk));
     // The row of X whose codes this lane brings, and the output that this thread finishes.
-    std::size_t const brought = first_row + (Sums::columns == 1 ? 0 : lane / 4);
-    std::size_t const n = tile * tile_rows + threadIdx.x % tile_rows;
-    std::size_t const row = first_row + threadIdx.x / tile_rows;
+    unsigned const brought = first_row + (Sums::columns == 1 ? 0 : lane / 4);
+    unsigned const n = tile * 16 + threadIdx.x % 16, row = first_row + threadIdx.x / 16;
     bool const finishes =
         threadIdx.x < tile_rows * Sums::columns && row < a.x.m && n < a.w.layout.rows;
     auto const groups = static_cast<unsigned>(a.w.layout.groups());
