@@ -60,6 +60,29 @@ TEST_CASE("a layer gives the naive product for any number of rows") {
         }
 }
 
+TEST_CASE("half results stay within 1e-2 of the CPU's product, as floats do within 1e-5") {
+    auto const q = quantized<w4>(48, 512);
+    auto const packed = qtk::prepack(q);
+    linear const layer(q, {});
+    for (std::size_t const m : {std::size_t{2}, std::size_t{20}}) {
+        auto const halves = random_halves(m * 512, 4);
+        std::vector<float> x;
+        for (std::uint16_t const h : halves) x.push_back(qtk::f16_to_float(h));
+        std::vector<float> y(m * 48);
+        qtk::gemm(packed, qtk::matrix_view<float const>(x.data(), m, 512),
+                  qtk::matrix_view<float>(y.data(), m, 48));
+        std::vector<double> const expected(y.begin(), y.end());
+        CHECK(error_of(expected, product(layer, halves, m)) < 1e-5);
+        buffer<std::uint16_t> const in(std::span<std::uint16_t const>(halves), {});
+        buffer<std::uint16_t> out(m * 48);
+        workspace space = make_workspace(layer.workspace_bytes(m), {});
+        layer.multiply(numbers_of(in, 512), m, {out.data(), 48, number::f16, {}}, space, {});
+        std::vector<float> found;
+        for (std::uint16_t const h : out.to_host({})) found.push_back(qtk::f16_to_float(h));
+        CHECK(error_of(expected, found) < 1e-2);
+    }
+}
+
 TEST_CASE("a workspace serves layers of different kinds in turn") {
     auto const q = quantized<w4>(40, 1100);
     linear const halves(q, {}), codes(q, {}, {.activations = device_activations::a8_row});

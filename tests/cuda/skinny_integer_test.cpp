@@ -28,6 +28,9 @@ TEST_CASE("operands that do not fit are refused with a sentence") {
     a.w.layout.group = 64;
     CHECK_THROWS_AS(launch_skinny_integer(a, {}), qtk::value_error);  // segments of 64 are needed
     a.x.segment = 64;
+    a.x.codes = reinterpret_cast<std::uint8_t*>(memory) + 8;
+    CHECK_THROWS_AS(launch_skinny_integer(a, {}), qtk::value_error);
+    a.x.codes = nullptr;
     a.x.cols = 64;
     CHECK_THROWS_AS(launch_skinny_integer(a, {}), qtk::shape_error);
     a.x.cols = a.w.layout.cols;

@@ -36,6 +36,9 @@ inline void require_integers(char const* kernel, integer_arguments const& a) {
         throw shape_error(std::string("cuda: ") + kernel + ": expected activations of " +
                           std::to_string(a.w.layout.cols) + " columns, found " +
                           std::to_string(a.x.cols));
+    if (reinterpret_cast<std::uintptr_t>(a.x.codes) % 16 != 0)
+        throw value_error(std::string("cuda: ") + kernel +
+                          ": expected codes at a multiple of 16 bytes");
     if (std::size_t const segment = segment_for(a.w.layout, a.x.has_row_scales);
         a.x.segment != segment)
         throw value_error(std::string("cuda: ") + kernel + ": expected segments of " +
