@@ -190,6 +190,7 @@ set(QTK_CUDA_HEADERS
     qtk/cuda/linear.hpp
     qtk/cuda/mma.hpp
     qtk/cuda/operand.hpp
+    qtk/cuda/outlier_columns.hpp
     qtk/cuda/pack.hpp
     qtk/cuda/quantize_rows.hpp
     qtk/cuda/skinny_integer.hpp

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/cuda/linear.hpp>
+#include <qtk/kernel/llm_int8.hpp>
 #include <qtk/quantize.hpp>
 
 #include <doctest/doctest.h>
@@ -127,6 +128,40 @@ TEST_CASE("layers whose activations become int4 give the definition's bits") {
     }
 }
 
+template <qtk::scheme S>
+void check_llm_int8(std::size_t m, std::size_t rows, std::size_t cols) {
+    auto const q = quantized<S>(rows, cols);
+    auto x = random_floats(m * cols, 5);
+    for (std::size_t r = 0; r < m; ++r) x[r * cols + 3 + r % 2 * 70] *= 40.0f;
+    x[cols - 1] = 6.0f;                // reaches the threshold
+    x[(m - 1) * cols + 9] = INFINITY;  // says nothing about its column
+    std::vector<float> const residual = random_floats(m * rows, 6);
+    std::vector<float> expected(m * rows);
+    auto const result = qtk::llm_int8_gemm(
+        qtk::prepack(q), qtk::matrix_view<float const>(x.data(), m, cols),
+        qtk::matrix_view<float>(expected.data(), m, rows),
+        {.threshold = 6.0f,
+         .end = {.function = qtk::activation::relu,
+                 .residual = qtk::matrix_view<float const>(residual.data(), m, rows)}});
+    REQUIRE(result.outliers >= 2);
+    buffer<float> const added(std::span<float const>(residual), {});
+    auto const found =
+        product(linear(q, {}, {.activations = device_activations::llm_int8}), x, m,
+                {{}, {added.data(), rows, number::f32}, qtk::activation::relu, true});
+    for (std::size_t i = 0; i < found.size(); ++i)
+        CHECK((found[i] == expected[i] || (std::isnan(found[i]) && std::isnan(expected[i]))));
+}
+
+TEST_CASE("LLM.int8() gives the CPU's bits") {
+    for (std::size_t const m : {std::size_t{2}, std::size_t{40}}) {
+        check_llm_int8<w8>(m, 40, 300);
+        check_llm_int8<w4>(m, 20, 200);
+        check_llm_int8<qtk::scheme{
+            .element = qtk::u4, .grain = qtk::per_group(32), .zero = qtk::origin::floating}>(m, 20,
+                                                                                             100);
+    }
+}
+
 TEST_CASE("the table picks the kernel and can be replaced") {
     auto const q = quantized<w4>(40, 200);
     linear const usual(q, {}), codes(q, {}, {.activations = device_activations::a8_group});
@@ -162,6 +197,8 @@ TEST_CASE("what a layer cannot do is refused when it is made") {
     CHECK_THROWS_AS(linear(quantized<w8>(16, 64), {}), qtk::value_error);
     CHECK_THROWS_AS(linear(quantized<w8>(16, 64), {}, {.activations = a4_row}), qtk::value_error);
     CHECK_THROWS_AS(linear(quantized<w4>(16, 64), {}, {.table = {}}), qtk::value_error);
+    CHECK_THROWS_AS(linear(quantized<w8>(16, 64), {}, {.activations = llm_int8, .threshold = 0.0f}),
+                    qtk::value_error);
     constexpr qtk::scheme levels{.element = qtk::nf4, .grain = qtk::per_group(64)};
     CHECK_THROWS_AS(linear(quantized<levels>(16, 64), {}, {.activations = a8_row}),
                     qtk::value_error);

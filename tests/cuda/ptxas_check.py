@@ -21,7 +21,8 @@ from pathlib import Path
 # Registers a thread, by a part of the mangled name: 64 leave room for 1024 threads, all that an SM of Turing
 # holds; 128 for two blocks of 256.
 CEILINGS = {"skinny_w4a16ILb0ELj1": 64, "skinny_w4a16ILb1ELj1": 64, "skinny_w4a16": 128, "gemm_w4a16": 128,
-            "gemm_integer": 128, "skinny_integer": 64, "quantize_rows": 48}
+            "gemm_integer": 128, "skinny_integer": 64, "quantize_rows": 48, "mark_outliers": 32,
+            "list_outliers": 32}
 # What a kernel must consist of, and what none may contain (local memory: spills, arrays by index).
 INSTRUCTIONS = {
     "skinny_w4a16": [r"HMMA\.1688\.F32", r"LDG\.E\.\S*128"],

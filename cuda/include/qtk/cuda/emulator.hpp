@@ -249,13 +249,28 @@ template <typename T>
     *at += value;
     return before;
 }
-template <typename T>
-[[nodiscard]] inline T __shfl_xor_sync(unsigned, T value, int mask) {
+namespace qtk::cuda::emulator {
+
+/// The value that lane `from(own lane)` shows.
+template <typename T, typename From>
+[[nodiscard]] T shuffle(T value, From from) {
     static_assert(sizeof(T) == 4);
     std::uint32_t word;
     std::memcpy(&word, &value, 4);
-    auto const& all = qtk::cuda::emulator::exchange<1>({word});
-    unsigned const lane = qtk::cuda::emulator::block().now->lane;
-    std::memcpy(&value, &all[lane ^ static_cast<unsigned>(mask)][0], 4);
+    auto const& all = exchange<1>({word});
+    std::memcpy(&value, &all[from(block().now->lane)][0], 4);
     return value;
+}
+
+}  // namespace qtk::cuda::emulator
+
+template <typename T>
+[[nodiscard]] inline T __shfl_xor_sync(unsigned, T value, int mask) {
+    return qtk::cuda::emulator::shuffle(
+        value, [mask](unsigned lane) { return lane ^ static_cast<unsigned>(mask); });
+}
+template <typename T>
+[[nodiscard]] inline T __shfl_up_sync(unsigned, T value, unsigned delta) {
+    return qtk::cuda::emulator::shuffle(
+        value, [delta](unsigned lane) { return lane < delta ? lane : lane - delta; });
 }

@@ -30,6 +30,7 @@ struct integer_block {
     static constexpr unsigned eights = 4;  ///< of rows of X, for a warp
     static constexpr unsigned w_tiles = down * tiles, rows = across * eights * 8;
     using quarter = code_quarter<ActivationBits>;  ///< of a row of a chunk; each thread brings one
+    static constexpr unsigned columns = w_tiles * 16, pitch = columns + 4;  // of outputs shown
     static_assert(rows * 4 == threads);
 };
 
@@ -147,25 +148,30 @@ __device__ __forceinline__ void multiply_half(
     }
 }
 
-/// Outputs of a warp go out.
-__device__ __forceinline__ void store_outputs(integer_arguments const& a, std::size_t first_n,
-                                              std::size_t first_row, warp_outputs<float> const& y) {
-    unsigned const lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+/// 16 rows of X of the block's outputs go out, eight of each warp: through shared memory, so that
+/// neighbours in a row go out together.
+template <unsigned Part>
+__device__ __forceinline__ void finish_part(integer_arguments const& a, float* shown,
+                                            warp_outputs<float> const& y) {
+    using block = integer_block<8>;
+    unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     QTK_CUDA_UNROLL
-    for (unsigned r = 0; r < integer_block<8>::eights; ++r) QTK_CUDA_UNROLL
-    for (unsigned c = 0; c < 2; ++c) {
-        std::size_t const row = first_row + 8 * r + 2 * t + c;
-        if (row >= a.x.m) continue;
-        float const by = a.x.has_row_scales ? __ldg(a.x.scales + row) : 1.0f;
-        QTK_CUDA_UNROLL
-        for (unsigned i = 0; i < integer_block<8>::tiles; ++i) QTK_CUDA_UNROLL
-        for (unsigned h = 0; h < 2; ++h) {
-            std::size_t const n = first_n + i * tile_rows + g + 8 * h;
-            if (n < a.w.layout.rows)
-                a.y.store(row, n,
-                          a.x.has_row_scales ? __fmul_rn(y[i][h][r][c], by) : y[i][h][r][c]);
-        }
+    for (unsigned i = 0; i < block::tiles; ++i) QTK_CUDA_UNROLL
+    for (unsigned h = 0; h < 2; ++h) QTK_CUDA_UNROLL
+    for (unsigned c = 0; c < 2; ++c)
+        shown[(warp % block::across * 8 + lane % 4 * 2 + c) * block::pitch +
+              (warp / block::across * block::tiles + i) * 16 + lane / 4 + 8 * h] = y[i][h][Part][c];
+    __syncthreads();
+    unsigned const within = threadIdx.x % block::columns;
+    unsigned const n = blockIdx.y * block::columns + within;
+    for (unsigned r = threadIdx.x / block::columns; r < block::across * 8;
+         r += block::threads / block::columns) {
+        std::size_t const row =
+            blockIdx.x * block::rows + r / 8 * (block::eights * 8) + Part * 8 + r % 8;
+        if (row < a.x.m && n < a.w.layout.rows)
+            finish_output(a, row, n, shown[r * block::pitch + within]);
     }
+    __syncthreads();
 }
 
 }  // namespace detail
@@ -176,7 +182,12 @@ __global__ void __launch_bounds__(detail::integer_block<8>::threads, 2)
     gemm_integer(integer_arguments a) {
     using block = detail::integer_block<ActivationBits>;
     constexpr unsigned chunk_lanes = warp_lanes * Bits / 4;
-    __shared__ detail::staged_chunk<ActivationBits> buffer[2];
+    union shared_chunks {
+        detail::staged_chunk<ActivationBits> chunk[2];
+        float outputs[block::across * 8 * block::pitch];
+    };
+    __shared__ shared_chunks shared;
+    auto& buffer = shared.chunk;
     unsigned const lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     unsigned const warp = threadIdx.x / 32, x_part = warp % block::across * block::eights * 8;
     auto const chunks = static_cast<unsigned>(a.w.layout.chunks());
@@ -224,7 +235,10 @@ __global__ void __launch_bounds__(detail::integer_block<8>::threads, 2)
         if (has_next) part.store(buffer[(chunk + 1) % 2]);
         __syncthreads();
     }
-    detail::store_outputs(a, tile * tile_rows, first_row + x_part, y);
+    detail::finish_part<0>(a, shared.outputs, y);
+    detail::finish_part<1>(a, shared.outputs, y);
+    detail::finish_part<2>(a, shared.outputs, y);
+    detail::finish_part<3>(a, shared.outputs, y);
 }
 
 /// Any m. Throws value_error or shape_error for operands that do not fit.

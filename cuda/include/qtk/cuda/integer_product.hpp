@@ -9,10 +9,12 @@
 //   y = fma(d, w a_s, y)                   w: scale of the weights, a_s: of the activations
 //   y = fma(w (L0 - z), a_s sum_s, y)      asymmetric weights
 //   y = y a                                one scale a for the row: a_s = 1 above
+//   y = fma(x_c, w_c, y)                   outlier columns c that were left out (outlier_columns.hpp)
 #pragma once
 
 #include <qtk/cuda/mma.hpp>
 #include <qtk/cuda/operand.hpp>
+#include <qtk/cuda/outlier_columns.hpp>
 #include <qtk/cuda/quantize_rows.hpp>
 
 #include <cstddef>
@@ -26,6 +28,7 @@ struct integer_arguments {
     weight_operand w;
     activation_codes x;
     result_operand y;
+    outlier_operand outliers = {};
 };
 
 /// What a launch asks of its operands: segments must be those of segment_for. Throws value_error or
@@ -118,6 +121,13 @@ __device__ __forceinline__ void split_codes(uint2 const& codes, unsigned half,
     if (w.zeros == nullptr) return y;
     auto const shift = static_cast<float>(middle - static_cast<std::int32_t>(zero));
     return __fmaf_rn(__fmul_rn(scale, shift), __fmul_rn(by, static_cast<float>(sum)), y);
+}
+
+/// All segments of row n of W and row `row` of X have joined: the rest, and out.
+__device__ __forceinline__ void finish_output(integer_arguments const& a, std::size_t row,
+                                              unsigned n, float y) {
+    if (a.x.has_row_scales) y = __fmul_rn(y, __ldg(a.x.scales + row));
+    a.y.store(row, n, add_outliers(a.w, a.outliers, n, row, y));
 }
 
 }  // namespace detail

@@ -9,8 +9,9 @@
 //   17-32   gemm_w4a16     skinny_integer   four blocks at most share weights through the second cache
 //   33-     gemm_w4a16     gemm_integer     weights are read once for 64 rows
 //
-// Integers are what activations become on the way: int8 or int4, one scale a row or a group. Nothing
-// is allocated while multiplying: a workspace is made once, for one stream at a time.
+// Integers are what activations become on the way: int8 or int4, one scale a row or a group, or int8
+// beside outlier columns that stay floats (LLM.int8()). Nothing is allocated while multiplying: a
+// workspace is made once, for one stream at a time.
 #pragma once
 
 #include <qtk/cuda/buffer.hpp>
@@ -42,12 +43,14 @@ inline constexpr kernel_choice kernel_table[] = {
     {~std::size_t{0}, kernel_kind::gemm, kernel_kind::gemm}};
 
 /// What activations are while they are multiplied; codes have one scale a row of X or a segment
-/// (quantize_rows.hpp).
-enum class device_activations : std::uint8_t { f16, a8_row, a8_group, a4_row, a4_group };
+/// (quantize_rows.hpp). llm_int8: a8_row, but columns with an |x| of the threshold or more stay
+/// floats (Dettmers et al. 2022, arXiv:2208.07339).
+enum class device_activations : std::uint8_t { f16, a8_row, a8_group, a4_row, a4_group, llm_int8 };
 
 /// What the choice depends on besides the shape.
 struct linear_options {
     device_activations activations = device_activations::f16;
+    float threshold = 6.0f;  ///< of llm_int8, above zero
     std::span<kernel_choice const> table = kernel_table;
     unsigned multiprocessors = 40;  ///< of a T4
 };
@@ -92,10 +95,12 @@ class linear {
     /// What multiply needs for m rows.
     [[nodiscard]] std::size_t workspace_bytes(std::size_t m) const {
         workspace_cutter counted;
-        if (has_codes())
-            static_cast<void>(cut_codes(m, counted));
-        else
+        if (!has_codes()) {
             static_cast<void>(cut_split(m, counted));
+        } else {
+            static_cast<void>(cut_codes(m, counted));
+            if (has_outliers()) static_cast<void>(cut_outliers(counted));
+        }
         return counted.used();
     }
 
@@ -109,8 +114,13 @@ class linear {
         workspace_cutter cutter(space);
         bool const is_skinny = kernel_for(m) == kernel_kind::skinny;
         if (has_codes()) {
-            integer_arguments const a{weight(), cut_codes(m, cutter), y};
-            launch_quantize_rows(x, a.x, stream);
+            integer_arguments a{weight(), cut_codes(m, cutter), y, {}};
+            outlier_list const found = has_outliers() ? cut_outliers(cutter) : outlier_list{};
+            if (has_outliers()) {
+                launch_find_outliers(x, m, layout_.cols, options_.threshold, found, stream);
+                a.outliers = {found.columns, found.count, x};
+            }
+            launch_quantize_rows({x, found.flags}, a.x, stream);
             return is_skinny ? launch_skinny_integer(a, stream) : launch_gemm_integer(a, stream);
         }
         if (x.type != number::f16)
@@ -152,6 +162,8 @@ class linear {
             refuse(
                 "expected integer weights for integer activations. Hint: codebooks multiply "
                 "halves");
+        if (has_outliers() && !(options_.threshold > 0.0f))
+            refuse("expected a threshold above 0. Hint: 6, or infinity for no outliers");
         if (has_codes()) static_cast<void>(segment_for(layout_, has_row_scales()));
     }
     [[nodiscard]] bool has_levels() const noexcept { return !scheme_.element.is_integer(); }
@@ -160,7 +172,10 @@ class linear {
     }
     [[nodiscard]] bool has_row_scales() const noexcept {
         return options_.activations == device_activations::a8_row ||
-               options_.activations == device_activations::a4_row;
+               options_.activations == device_activations::a4_row || has_outliers();
+    }
+    [[nodiscard]] bool has_outliers() const noexcept {
+        return options_.activations == device_activations::llm_int8;
     }
     /// Places in which shares meet.
     [[nodiscard]] std::size_t places_for(std::size_t m) const noexcept {
@@ -184,6 +199,11 @@ class linear {
         codes.scales = from.take<float>(m * (codes.has_row_scales ? 1 : codes.segments()));
         codes.sums = from.take<std::int32_t>(m * codes.segments());
         return codes;
+    }
+
+    [[nodiscard]] outlier_list cut_outliers(workspace_cutter& from) const {
+        return {from.take<std::uint8_t>(layout_.cols), from.take<std::uint32_t>(layout_.cols),
+                from.take<std::uint32_t>(1)};
     }
 
     qtk::scheme scheme_;

@@ -62,6 +62,19 @@ struct activation_codes {
     }
 };
 
+/// Rows that become codes. Columns whose byte in `taken` is not zero count as zero: outliers that are
+/// multiplied as floats (llm_int8.hpp). What is no number stays, and makes its scale NaN.
+struct row_source {
+    numbers_in x;
+    std::uint8_t const* taken = nullptr;  ///< [cols]; null: no column is
+
+    [[nodiscard]] __device__ __forceinline__ float load(std::size_t row, std::size_t col) const {
+        float const value = x.load(row, col);
+        if (taken == nullptr || taken[col] == 0) return value;
+        return (bit_cast<std::uint32_t>(value) & 0x7fffffffu) < 0x7f800000u ? 0.0f : value;
+    }
+};
+
 namespace detail {
 
 template <typename T>
@@ -83,7 +96,7 @@ template <typename T>
 }
 /// The largest magnitude among columns first, first + step, .. of a row, as bits.
 [[nodiscard]] __device__ __forceinline__ std::uint32_t largest_bits(
-    numbers_in const& x, std::size_t row, std::size_t first, std::size_t end, unsigned step) {
+    row_source const& x, std::size_t row, std::size_t first, std::size_t end, unsigned step) {
     std::uint32_t largest = 0;
     for (std::size_t k = first; k < end; k += step) {
         std::uint32_t const bits = magnitude_bits(x.load(row, k));
@@ -102,7 +115,7 @@ template <int Bits>
 
 /// The code of column k of a row; zero past the end and where there is no scale.
 template <int Bits>
-[[nodiscard]] __device__ __forceinline__ std::int32_t code_of(numbers_in const& x, std::size_t row,
+[[nodiscard]] __device__ __forceinline__ std::int32_t code_of(row_source const& x, std::size_t row,
                                                               std::size_t k, std::size_t end,
                                                               float scale) {
     constexpr auto top = static_cast<float>((1 << (Bits - 1)) - 1);
@@ -114,7 +127,7 @@ template <int Bits>
 /// Codes of columns [first, filled) of a row by one warp, those from `end` on zero; the lane's share
 /// of their sum.
 template <int Bits>
-__device__ __forceinline__ std::int32_t write_codes(numbers_in const& x, activation_codes const& to,
+__device__ __forceinline__ std::int32_t write_codes(row_source const& x, activation_codes const& to,
                                                     std::size_t row, std::size_t first,
                                                     std::size_t end, std::size_t filled,
                                                     float scale) {
@@ -144,7 +157,7 @@ __device__ __forceinline__ std::int32_t write_codes(numbers_in const& x, activat
 }  // namespace detail
 
 template <int Bits, unsigned Warps>
-__global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, activation_codes to) {
+__global__ void __launch_bounds__(Warps * 32) quantize_rows(row_source x, activation_codes to) {
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     std::size_t const row = blockIdx.x;
     __shared__ std::uint32_t largest_of[Warps];
@@ -176,7 +189,7 @@ __global__ void __launch_bounds__(Warps * 32) quantize_rows(numbers_in x, activa
 }
 
 /// X [m, cols] to codes; `to` says how many bits, and how it is cut.
-inline void launch_quantize_rows(numbers_in const& x, activation_codes const& to,
+inline void launch_quantize_rows(row_source const& x, activation_codes const& to,
                                  cudaStream_t stream) {
     constexpr unsigned warps = 8;
     auto* const kernel = to.bits == 4 ? quantize_rows<4, warps> : quantize_rows<8, warps>;

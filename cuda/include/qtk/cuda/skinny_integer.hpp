@@ -157,9 +157,7 @@ __global__ void __launch_bounds__(Warps * 32) skinny_integer(integer_arguments a
             }
         __syncthreads();
     }
-    if (!finishes) return;
-    if (a.x.has_row_scales) y = __fmul_rn(y, a.x.scales[row]);
-    a.y.store(row, n, y);
+    if (finishes) detail::finish_output(a, row, n, y);
 }
 
 /// Throws value_error or shape_error for operands that do not fit.
