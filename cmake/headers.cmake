@@ -180,6 +180,7 @@ set(QTK_HEADERS
     qtk/xtensor.hpp)
 set(QTK_CUDA_HEADERS
     qtk/cuda/buffer.hpp
+    qtk/cuda/collective.hpp
     qtk/cuda/convert.hpp
     qtk/cuda/device.hpp
     qtk/cuda/emulator.hpp
@@ -193,6 +194,7 @@ set(QTK_CUDA_HEADERS
     qtk/cuda/outlier_columns.hpp
     qtk/cuda/pack.hpp
     qtk/cuda/quantize_rows.hpp
+    qtk/cuda/quantize_weight.hpp
     qtk/cuda/skinny_integer.hpp
     qtk/cuda/skinny_w4a16.hpp
     qtk/cuda/split_k.hpp

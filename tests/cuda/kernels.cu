@@ -5,6 +5,7 @@
 #include <qtk/cuda/gemm_w4a16.hpp>
 #include <qtk/cuda/outlier_columns.hpp>
 #include <qtk/cuda/quantize_rows.hpp>
+#include <qtk/cuda/quantize_weight.hpp>
 #include <qtk/cuda/skinny_integer.hpp>
 #include <qtk/cuda/skinny_w4a16.hpp>
 
@@ -23,6 +24,10 @@ template __global__ void gemm_w4a16<true, 1>(half_arguments, split_operand);
 template __global__ void gemm_w4a16<true, 2>(half_arguments, split_operand);
 template __global__ void quantize_rows<4, 8>(row_source, activation_codes);
 template __global__ void quantize_rows<8, 8>(row_source, activation_codes);
+template __global__ void fit_weight<4, 8>(numbers_in, given_intervals, weight_result);
+template __global__ void fit_weight<8, 8>(numbers_in, given_intervals, weight_result);
+template __global__ void encode_weight<4, 8>(numbers_in, weight_result);
+template __global__ void encode_weight<8, 8>(numbers_in, weight_result);
 template __global__ void skinny_integer<4, 4, detail::eight_columns, 8>(integer_arguments);
 template __global__ void skinny_integer<4, 8, detail::eight_columns, 8>(integer_arguments);
 template __global__ void skinny_integer<8, 8, detail::eight_columns, 8>(integer_arguments);

@@ -9,6 +9,7 @@
 //   block   one row; its warps take segments in turn
 #pragma once
 
+#include <qtk/cuda/collective.hpp>
 #include <qtk/cuda/layout.hpp>
 #include <qtk/cuda/operand.hpp>
 #include <qtk/format/round.hpp>
@@ -76,19 +77,6 @@ struct row_source {
 };
 
 namespace detail {
-
-template <typename T>
-[[nodiscard]] __device__ __forceinline__ T warp_sum(T value) {
-    for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffffu, value, mask);
-    return value;
-}
-[[nodiscard]] __device__ __forceinline__ std::uint32_t warp_largest(std::uint32_t value) {
-    for (int mask = 16; mask > 0; mask /= 2) {
-        std::uint32_t const other = __shfl_xor_sync(0xffffffffu, value, mask);
-        value = other > value ? other : value;
-    }
-    return value;
-}
 
 /// The bits of |x|: they order like the numbers, and above 0x7f7fffff lies what is none.
 [[nodiscard]] __device__ __forceinline__ std::uint32_t magnitude_bits(float x) {
@@ -160,16 +148,10 @@ template <int Bits, unsigned Warps>
 __global__ void __launch_bounds__(Warps * 32) quantize_rows(row_source x, activation_codes to) {
     unsigned const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     std::size_t const row = blockIdx.x;
-    __shared__ std::uint32_t largest_of[Warps];
     float scale = 1.0f;
     if (to.has_row_scales) {
-        std::uint32_t largest =
-            detail::warp_largest(detail::largest_bits(x, row, threadIdx.x, to.cols, Warps * 32));
-        if (lane == 0) largest_of[warp] = largest;
-        __syncthreads();
-        for (unsigned w = 0; w < Warps; ++w)
-            largest = largest_of[w] > largest ? largest_of[w] : largest;
-        scale = detail::scale_of<Bits>(largest);
+        scale = detail::scale_of<Bits>(block_reduce<Warps>(
+            detail::largest_bits(x, row, threadIdx.x, to.cols, Warps * 32), larger_of{}));
         if (threadIdx.x == 0) to.scales[row] = scale;
     }
     for (std::size_t s = warp; s < to.segments(); s += Warps) {
@@ -177,13 +159,13 @@ __global__ void __launch_bounds__(Warps * 32) quantize_rows(row_source x, activa
         std::size_t const end = s + 1 < to.segments() ? first + to.segment : to.cols;
         if (!to.has_row_scales) {
             scale = detail::scale_of<Bits>(
-                detail::warp_largest(detail::largest_bits(x, row, first + lane, end, 32)));
+                warp_reduce(detail::largest_bits(x, row, first + lane, end, 32), larger_of{}));
             if (lane == 0) to.scales[to.scale_at(row, s)] = scale;
         }
         // The last segment fills the chunk up.
         std::size_t const filled = end == to.cols ? to.depth() : end;
         std::int32_t sum = detail::write_codes<Bits>(x, to, row, first, end, filled, scale);
-        sum = detail::warp_sum(sum);
+        sum = warp_reduce(sum, sum_of{});
         if (lane == 0) to.sums[row * to.segments() + s] = sum;
     }
 }
