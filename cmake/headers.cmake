@@ -195,6 +195,7 @@ set(QTK_CUDA_HEADERS
     qtk/cuda/pack.hpp
     qtk/cuda/quantize_rows.hpp
     qtk/cuda/quantize_weight.hpp
+    qtk/cuda/repack.hpp
     qtk/cuda/skinny_integer.hpp
     qtk/cuda/skinny_w4a16.hpp
     qtk/cuda/split_k.hpp

@@ -6,6 +6,7 @@
 #include <qtk/cuda/outlier_columns.hpp>
 #include <qtk/cuda/quantize_rows.hpp>
 #include <qtk/cuda/quantize_weight.hpp>
+#include <qtk/cuda/repack.hpp>
 #include <qtk/cuda/skinny_integer.hpp>
 #include <qtk/cuda/skinny_w4a16.hpp>
 
@@ -28,6 +29,10 @@ template __global__ void fit_weight<4, 8>(numbers_in, given_intervals, weight_re
 template __global__ void fit_weight<8, 8>(numbers_in, given_intervals, weight_result);
 template __global__ void encode_weight<4, 8>(numbers_in, weight_result);
 template __global__ void encode_weight<8, 8>(numbers_in, weight_result);
+template __global__ void repack_codes<128>(stored_weight, weight_result);
+template __global__ void repack_params<128>(stored_weight, weight_result);
+template __global__ void restore_codes<128>(weight_operand, stored_weight);
+template __global__ void restore_params<128>(weight_operand, stored_weight);
 template __global__ void skinny_integer<4, 4, detail::eight_columns, 8>(integer_arguments);
 template __global__ void skinny_integer<4, 8, detail::eight_columns, 8>(integer_arguments);
 template __global__ void skinny_integer<8, 8, detail::eight_columns, 8>(integer_arguments);

@@ -22,7 +22,8 @@ from pathlib import Path
 # holds; 128 for two blocks of 256.
 CEILINGS = {"skinny_w4a16ILb0ELj1": 64, "skinny_w4a16ILb1ELj1": 64, "skinny_w4a16": 128, "gemm_w4a16": 128,
             "gemm_integer": 128, "skinny_integer": 64, "quantize_rows": 48, "mark_outliers": 32,
-            "list_outliers": 32, "fit_weight": 48, "encode_weight": 64}
+            "list_outliers": 32, "fit_weight": 48, "encode_weight": 64,
+            "repack_codes": 64, "repack_params": 64, "restore_codes": 64, "restore_params": 64}
 # What a kernel must consist of, and what none may contain (local memory: spills, arrays by index).
 INSTRUCTIONS = {
     "skinny_w4a16": [r"HMMA\.1688\.F32", r"LDG\.E\.\S*128"],
