@@ -180,9 +180,11 @@ set(QTK_HEADERS
     qtk/xtensor.hpp)
 set(QTK_CUDA_HEADERS
     qtk/cuda/buffer.hpp
+    qtk/cuda/calibrate.hpp
     qtk/cuda/collective.hpp
     qtk/cuda/convert.hpp
     qtk/cuda/device.hpp
+    qtk/cuda/emulated_cub.hpp
     qtk/cuda/emulator.hpp
     qtk/cuda/gemm_integer.hpp
     qtk/cuda/gemm_w4a16.hpp

@@ -99,7 +99,8 @@ def check_header(header, text):
             if header not in MAY_NAME_XTENSOR:
                 yield f"{header}: names <{name}>; only {' and '.join(sorted(MAY_NAME_XTENSOR))} may"
         elif floor <= 3 and "." in name and name not in SYSTEM_HEADERS:
-            if not (room == "kernel" and name.startswith("xsimd/")) and not (room == "cuda" and name in CUDA_HEADERS):
+            is_of_cuda = room == "cuda" and (name in CUDA_HEADERS or name.startswith("cub/"))
+            if not (room == "kernel" and name.startswith("xsimd/")) and not is_of_cuda:
                 yield f"{header}: floor {floor} ({room}) includes <{name}>; it needs the standard library only"
 
 

@@ -33,9 +33,7 @@ struct entropy_range {
     /// counts below 1.
     template <quantizer Q>
     [[nodiscard]] interval estimate(std::span<float const> tile, Q const&) const {
-        if (bins < 1 || start < 1)
-            throw value_error("entropy_range: bins and start count at least 1 bin, found " +
-                              std::to_string(bins) + " and " + std::to_string(start));
+        require_counts();
         float largest = 0.0f;
         bool has_negative = false;
         for (float const x : tile) {
@@ -45,11 +43,27 @@ struct entropy_range {
         if (!(largest > 0.0f)) return {};
         int bits = 8;
         if constexpr (requires { Q::element.bits; }) bits = Q::element.bits;
+        double const width = width_of(largest);
+        return of_counts(histogram(tile, width), width, has_negative, bits);
+    }
+
+    /// Throws value_error for counts below 1.
+    void require_counts() const {
+        if (bins < 1 || start < 1)
+            throw value_error("entropy_range: bins and start count at least 1 bin, found " +
+                              std::to_string(bins) + " and " + std::to_string(start));
+    }
+    /// The width of a bin, in double: a float would lose it where the values are subnormal.
+    [[nodiscard]] double width_of(float largest) const noexcept {
+        return static_cast<double>(largest) / bins;
+    }
+    /// The interval for how often each bin of |x| was seen; the last bin holds what lies beyond.
+    [[nodiscard]] interval of_counts(std::vector<double> count, double width, bool has_negative,
+                                     int bits) const {
+        if (count.size() > 1) count[0] = count[1];  // exact zeros say nothing about the spread
         std::size_t const cells = std::size_t{1} << (has_negative ? bits - 1 : bits);
-        // A float would lose the width of a bin where the values themselves are subnormal.
-        double const width = static_cast<double>(largest) / bins;
-        std::size_t const best = best_bin(histogram(tile, width), cells);
-        auto const threshold = static_cast<float>(width * static_cast<double>(best));
+        auto const threshold =
+            static_cast<float>(width * static_cast<double>(best_bin(count, cells)));
         return {has_negative ? -threshold : 0.0f, threshold};
     }
 
@@ -60,7 +74,6 @@ struct entropy_range {
             auto const bin = static_cast<std::size_t>(static_cast<double>(std::fabs(x)) / width);
             count[std::min(bin, count.size() - 1)] += 1.0;
         }
-        if (count.size() > 1) count[0] = count[1];  // exact zeros say nothing about the spread
         return count;
     }
 
