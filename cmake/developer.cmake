@@ -42,6 +42,7 @@ elseif(TARGET qtk::simd)
 endif()
 
 include(CTest)
+include(cmake/nvcc.cmake)
 
 # One executable a room, one CTest a test case: `<room>: <sentence>`.
 function(qtk_add_test_room room)

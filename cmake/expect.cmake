@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs PROGRAM, which must succeed and print OUTPUT (a regular expression). CTest's own
+# Runs PROGRAM (with ARGUMENTS), which must succeed and print OUTPUT (a regular expression). CTest's own
 # PASS_REGULAR_EXPRESSION would forget the exit status.
 execute_process(
-  COMMAND "${PROGRAM}"
+  COMMAND "${PROGRAM}" ${ARGUMENTS}
   OUTPUT_VARIABLE output
   ERROR_VARIABLE output
   RESULT_VARIABLE status)
