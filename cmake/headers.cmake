@@ -161,7 +161,9 @@ set(QTK_HEADERS
     qtk/model/llama.hpp
     qtk/model/load.hpp
     qtk/model/norm.hpp
+    qtk/model/past.hpp
     qtk/model/rotary.hpp
+    qtk/model/sampling.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
     qtk/quantize_any.hpp

@@ -12,7 +12,8 @@ struct smallest_block {
         return {};
     }
     template <typename Observer = qtk::no_observer>
-    void forward(qtk::matrix_view<float> x, Observer const& observe = {}) const {
+    void forward(qtk::matrix_view<float> x, Observer const& observe = {},
+                 qtk::layer_past* = nullptr) const {
         observe(layer, x);
     }
     template <typename F>

@@ -92,6 +92,33 @@ TEST_CASE("blocks run one by one give what forward gives") {
     }
 }
 
+TEST_CASE("tokens that are read one after the other give what one window gives") {
+    for (auto const& folder : {qtk_test::tiny_gpt2(), qtk_test::tiny_llama()}) {
+        auto const model = loaded(folder);
+        ids const tokens{3, 1, 4, 1, 5, 9};
+        auto const expected = model.forward(tokens);
+        for (auto const storage : {qtk::kv_storage::f32, qtk::kv_storage::i8}) {
+            qtk::kv_cache past(model.config(), 6, storage);
+            float const bound = storage == qtk::kv_storage::f32 ? 1e-4f : 0.2f;
+            std::size_t done = 0;
+            for (std::size_t const count : {std::size_t{3}, std::size_t{1}, std::size_t{2}}) {
+                auto const logits = model.next_logits(std::span(tokens).subspan(done, count), past);
+                done += count;
+                CHECK(past.length() == done);
+                for (std::size_t i = 0; i < logits.size(); ++i)
+                    CHECK(std::fabs(logits[i] - expected(done - 1, i)) < bound);
+            }
+            CHECK_THROWS_WITH_AS((void)model.next_logits(ids{1}, past),
+                                 "6 tokens and 1 more do not fit the context of 6",
+                                 qtk::value_error);
+            CHECK_THROWS_AS((void)model.next_logits(ids{}, past), qtk::value_error);
+            past.shorten(4);
+            CHECK_THROWS_AS((void)model.next_logits(ids{11}, past), qtk::value_error);
+            CHECK(past.length() == 4);
+        }
+    }
+}
+
 TEST_CASE("an observer sees every layer once, with the input that it is applied to") {
     for (auto const& folder : {qtk_test::tiny_gpt2(), qtk_test::tiny_llama()}) {
         auto const model = loaded(folder);

@@ -120,3 +120,67 @@ TEST_CASE_TEMPLATE("simulated and real quantization agree, for one row and for m
 }
 TYPE_TO_STRING_AS("i4/g16/asym", qtk::scheme_constant<w4>);
 TYPE_TO_STRING_AS("nf4/g24", qtk::scheme_constant<normal>);
+
+TEST_CASE("a packed layer gives what its codes give, with bias and added to what is there") {
+    matrix const w = random_matrix(70, 96, 1);
+    linear codes("l", w, qtk::gaussian_vector(70, 2));
+    codes.set_weight(qtk::quantize<w4>(w));
+    linear packed = codes;
+    packed.pack();
+    CHECK(packed.is_quantized());
+    CHECK(packed.is_packed());
+    CHECK(qtk::unpack(packed.packed()) == codes.quantized_weight());
+    CHECK(packed.weight_bytes() >= codes.weight_bytes());
+    matrix const decoded = qtk::dequantize(codes.quantized_weight());
+    for (std::size_t const rows : {1u, 9u}) {
+        matrix const x = random_matrix(rows, 96, 3 + rows);
+        check_close(applied(codes, x), applied(packed, x), x, decoded);
+        matrix a = random_matrix(rows, 70, 9), b = a;
+        codes.apply_add(x.view(), a.view());
+        packed.apply_add(x.view(), b.view());
+        check_close(a, b, x, decoded);
+    }
+}
+
+TEST_CASE("a packed layer rounds its activations as it was told") {
+    matrix const w = random_matrix(70, 96, 1);
+    matrix x = random_matrix(5, 96, 4);
+    x(2, 7) = 50.0f;
+    auto const bias = qtk::gaussian_vector(70, 2);
+    auto const q = qtk::quantize<w4>(w);
+    auto const layer = [&](qtk::layer_activations const& activations) {
+        linear made("l", w, bias);
+        made.set_weight(q);
+        made.pack(activations);
+        return made;
+    };
+    auto const weight = qtk::prepack(q);
+    for (auto const type : {qtk::activation_type::bf16, qtk::activation_type::a8_row,
+                            qtk::activation_type::a8_group}) {
+        matrix expected(5, 70);
+        qtk::gemm(weight, x.view(), expected.view(), {.activations = type, .end = {.bias = bias}});
+        CHECK(applied(layer({.type = type}), x) == expected);
+    }
+    matrix expected(5, 70);
+    qtk::llm_int8_gemm(weight, x.view(), expected.view(), {.end = {.bias = bias}});
+    qtk::layer_activations const outliers{.type = qtk::activation_type::a8_row,
+                                          .has_outliers = true};
+    CHECK(applied(layer(outliers), x) == expected);
+    CHECK(applied(layer({.type = qtk::activation_type::a8_row}), x) != expected);
+}
+
+TEST_CASE("what cannot be packed is refused, and nothing is lost") {
+    linear floats("l", random_matrix(4, 32, 1));
+    CHECK_THROWS_WITH_AS(floats.pack(), "l: there are no codes to pack", qtk::value_error);
+    CHECK_THROWS_AS((void)floats.packed(), qtk::value_error);
+    linear levels = floats;
+    levels.set_weight(qtk::quantize<normal>(levels.weight()));
+    linear four = floats;
+    four.set_weight(qtk::quantize<w4>(four.weight()));
+    CHECK_THROWS_AS(four.pack({.type = qtk::activation_type::bf16, .has_outliers = true}),
+                    qtk::value_error);
+    CHECK(four.quantized_weight().rows() == 4);
+    four.pack();
+    CHECK_THROWS_WITH_AS((void)four.quantized_weight(), "l: the weight is packed. Hint: unpack it",
+                         qtk::value_error);
+}

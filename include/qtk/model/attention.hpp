@@ -5,6 +5,8 @@
 // Ainslie et al. 2023).
 //
 //   head h, row t:  y = sum over s <= t of softmax(q_t . k_s / sqrt(d)) v_s
+//
+// The queries are those of the last tokens: keys and values may hold earlier ones (past.hpp).
 #pragma once
 
 #include <qtk/core/contract.hpp>
@@ -50,28 +52,30 @@ inline void causal_softmax(matrix_view<float> scores, std::size_t seen) noexcept
 }
 }  // namespace detail
 
-/// y [t, heads * d] from q [t, heads * d], k and v [t, kv_heads * d]; views into wider rows are
-/// fine. Memory beyond y: 64 rows of scores.
+/// y [t, heads * d] from q [t, heads * d], k and v [s, kv_heads * d], s >= t; views into wider rows
+/// are fine. Memory beyond y: 64 rows of scores.
 inline void causal_attention(attention_shape const& shape, matrix_view<float const> q,
                              matrix_view<float const> k, matrix_view<float const> v,
                              matrix_view<float> y) {
     QTK_EXPECTS(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0);
+    QTK_EXPECTS(k.rows >= q.rows && v.rows == k.rows);
     // Of the square of scores only the blocks under the diagonal are computed.
     constexpr std::size_t block = 64;
     std::size_t const d = shape.head_dim, sharing = shape.heads / shape.kv_heads;
     float const scale = 1.0f / std::sqrt(static_cast<float>(d));
-    matrix scratch(std::min(block, q.rows), q.rows);
+    std::size_t const earlier = k.rows - q.rows;
+    matrix scratch(std::min(block, q.rows), k.rows);
     for (std::size_t head = 0; head < shape.heads; ++head) {
         auto const queries = detail::columns(q, head * d, d);
         auto const keys = detail::columns(k, head / sharing * d, d);
         auto const values = detail::columns(v, head / sharing * d, d);
         auto const mixed = detail::columns(y, head * d, d);
         for (std::size_t t = 0; t < q.rows; t += block) {
-            std::size_t const count = std::min(block, q.rows - t), past = t + count;
+            std::size_t const count = std::min(block, q.rows - t), past = earlier + t + count;
             matrix_view<float> const scores(scratch.data(), count, past);
             matmul(detail::rows(queries, t, count), detail::rows(keys, 0, past), scores,
                    {.alpha = scale});
-            detail::causal_softmax(scores, t + 1);
+            detail::causal_softmax(scores, earlier + t + 1);
             matmul<factor::plain>(scores, detail::rows(values, 0, past),
                                   detail::rows(mixed, t, count));
         }

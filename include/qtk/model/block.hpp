@@ -8,6 +8,7 @@
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/model/config.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/past.hpp>
 #include <qtk/model/weights.hpp>
 
 #include <concepts>
@@ -27,6 +28,7 @@ concept decoder_block = requires(B block, B const fixed, matrix_view<float> x, w
                                  decoder_config const& config, std::string const& prefix) {
     { B::load(file, config, prefix) } -> std::same_as<B>;
     fixed.forward(x, no_observer{});
+    fixed.forward(x, no_observer{}, static_cast<layer_past*>(nullptr));
     block.for_each_linear([](linear&) {});
     fixed.for_each_linear([](linear const&) {});
 };

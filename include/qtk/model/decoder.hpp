@@ -8,14 +8,17 @@
 
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
+#include <qtk/kernel/gemm.hpp>
 #include <qtk/model/blas.hpp>
 #include <qtk/model/config.hpp>
 #include <qtk/model/embedding.hpp>
 #include <qtk/model/gpt2.hpp>
 #include <qtk/model/llama.hpp>
 #include <qtk/model/norm.hpp>
+#include <qtk/model/past.hpp>
 #include <qtk/xtensor.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -66,6 +69,36 @@ class decoder {
         QTK_EXPECTS(i < block_count());
         single_threaded_blas const one_thread;
         std::visit([&](auto const& blocks) { blocks[i].forward(x, observe); }, blocks_);
+    }
+
+    /// Reads tokens after those of `past`, which grows by them: what the head is applied to, [t,
+    /// width], for these tokens alone. Linear layers use all threads. Throws value_error if the
+    /// context ends, or a token is not in the vocabulary; `past` stays as it was.
+    [[nodiscard]] matrix advance(std::span<std::int32_t const> tokens, kv_cache& past) const {
+        std::size_t const most = std::min(config_.context, past.capacity());
+        if (past.length() + tokens.size() > most)
+            throw value_error(std::to_string(past.length()) + " tokens and " +
+                              std::to_string(tokens.size()) + " more do not fit the context of " +
+                              std::to_string(most));
+        matrix x = embedding_.rows(tokens, past.length());
+        std::visit(
+            [&](auto const& blocks) {
+                for (std::size_t i = 0; i < blocks.size(); ++i)
+                    blocks[i].forward(x.view(), no_observer{}, &past.layer(i));
+            },
+            blocks_);
+        last_norm_.apply(x.view(), x.view());
+        return x;
+    }
+    /// The logits after the last of `tokens`, [vocabulary]; throws like advance().
+    [[nodiscard]] std::vector<float> next_logits(std::span<std::int32_t const> tokens,
+                                                 kv_cache& past) const {
+        if (tokens.empty()) throw value_error("next_logits: expected at least one token");
+        matrix const x = advance(tokens, past);
+        std::vector<float> logits(config_.vocabulary);
+        sgemm(detail::rows(x.view(), x.rows() - 1, 1), head(),
+              matrix_view<float>(logits.data(), 1, logits.size()));
+        return logits;
     }
 
     /// What the head is applied to, [t, width]: embedding, all blocks, the last normalization.

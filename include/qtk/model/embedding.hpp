@@ -19,12 +19,12 @@ struct embedding {
     matrix tokens;     ///< [vocabulary, width]
     matrix positions;  ///< [context, width], or empty
 
-    /// [t, width] for t tokens, the first at position 0. Throws value_error naming a token whose id
-    /// is not in the vocabulary, or the excess length where positions end.
-    [[nodiscard]] matrix rows(std::span<std::int32_t const> ids) const {
+    /// [t, width] for t tokens, the first at position `first`. Throws value_error naming a token
+    /// whose id is not in the vocabulary, or the excess length where positions end.
+    [[nodiscard]] matrix rows(std::span<std::int32_t const> ids, std::size_t first = 0) const {
         bool const has_positions = positions.rows() > 0;
-        if (has_positions && ids.size() > positions.rows())
-            throw value_error("the text has " + std::to_string(ids.size()) +
+        if (has_positions && first + ids.size() > positions.rows())
+            throw value_error("the text has " + std::to_string(first + ids.size()) +
                               " tokens, the model has positions for " +
                               std::to_string(positions.rows()));
         matrix x(ids.size(), tokens.cols());
@@ -39,7 +39,7 @@ struct embedding {
             std::span<float> const out = x.view().row(t);
             std::copy(row.begin(), row.end(), out.begin());
             if (has_positions)
-                for (std::size_t i = 0; i < out.size(); ++i) out[i] += positions(t, i);
+                for (std::size_t i = 0; i < out.size(); ++i) out[i] += positions(first + t, i);
         }
         return x;
     }

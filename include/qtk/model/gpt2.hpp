@@ -50,9 +50,10 @@ class gpt2_block {
         return block;
     }
 
-    /// Runs the block on x [t, width] in place.
+    /// Runs the block on x [t, width] in place, after the tokens of `past` if there is one.
     template <typename Observer = no_observer>
-    void forward(matrix_view<float> x, Observer const& observe = {}) const {
+    void forward(matrix_view<float> x, Observer const& observe = {},
+                 layer_past* past = nullptr) const {
         matrix normed(x.rows, x.cols), attended(x.rows, x.cols);
         {
             matrix qkv(x.rows, c_attn_.out());
@@ -62,7 +63,7 @@ class gpt2_block {
             auto const part = [&](std::size_t i) {
                 return detail::columns(qkv.view(), i * x.cols, x.cols);
             };
-            causal_attention(shape_, part(0), part(1), part(2), attended.view());
+            attend(shape_, past, part(0), part(1), part(2), attended.view());
         }
         observe(attn_proj_, attended.view());
         attn_proj_.apply_add(attended.view(), x);

@@ -64,9 +64,10 @@ class llama_block {
     /// The angles, which all blocks of a network share. Must be set before forward().
     void set_rotary(std::shared_ptr<rotary const> angles) { rotary_ = std::move(angles); }
 
-    /// Runs the block on x [t, width] in place.
+    /// Runs the block on x [t, width] in place, after the tokens of `past` if there is one.
     template <typename Observer = no_observer>
-    void forward(matrix_view<float> x, Observer const& observe = {}) const {
+    void forward(matrix_view<float> x, Observer const& observe = {},
+                 layer_past* past = nullptr) const {
         QTK_EXPECTS(rotary_ != nullptr);
         matrix normed(x.rows, x.cols);
         input_norm_.apply(x, normed.view());
@@ -78,9 +79,10 @@ class llama_block {
                 observe(*layer, normed.view());
                 layer->apply(normed.view(), y->view());
             }
-            rotary_->apply(q.view());
-            rotary_->apply(k.view());
-            causal_attention(shape_, q.view(), k.view(), v.view(), attended.view());
+            std::size_t const first = past != nullptr ? past->length() : 0;
+            rotary_->apply(q.view(), first);
+            rotary_->apply(k.view(), first);
+            attend(shape_, past, q.view(), k.view(), v.view(), attended.view());
             observe(o_proj_, attended.view());
             o_proj_.apply_add(attended.view(), x);
         }

@@ -32,21 +32,21 @@ class rotary {
 
     [[nodiscard]] std::size_t head_dim() const noexcept { return 2 * frequencies_.size(); }
 
-    /// Turns every head of x [t, heads * head_dim] in place; row r stands at position r.
-    void apply(matrix_view<float> x) const {
+    /// Turns every head of x [t, heads * head_dim] in place; row r stands at position first + r.
+    void apply(matrix_view<float> x, std::size_t first = 0) const {
         QTK_EXPECTS(x.cols % head_dim() == 0);
-        std::shared_ptr<table const> const turns = turns_for(x.rows);
+        std::shared_ptr<table const> const turns = turns_for(first + x.rows);
         std::size_t const half = frequencies_.size();
         for (std::size_t r = 0; r < x.rows; ++r) {
-            float const* const cosine = turns->cosine.view().row(r).data();
-            float const* const sine = turns->sine.view().row(r).data();
+            float const* const cosine = turns->cosine.view().row(first + r).data();
+            float const* const sine = turns->sine.view().row(first + r).data();
             for (std::size_t head = 0; head < x.cols; head += 2 * half) {
                 float* const a = x.row(r).data() + head;
                 float* const b = a + half;
                 for (std::size_t i = 0; i < half; ++i) {
-                    float const first = a[i], second = b[i];
-                    a[i] = first * cosine[i] - second * sine[i];
-                    b[i] = second * cosine[i] + first * sine[i];
+                    float const left = a[i], right = b[i];
+                    a[i] = left * cosine[i] - right * sine[i];
+                    b[i] = right * cosine[i] + left * sine[i];
                 }
             }
         }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What does a network remember of the tokens before? The keys and values of every layer, so that a
+// new token costs one row of work and not the whole text again. As floats, or as int8 with a scale
+// for each token and head (a quarter of the memory; quantizes as quantizer/tile_quantizer.hpp does).
+#pragma once
+
+#include <qtk/core/contract.hpp>
+#include <qtk/core/error.hpp>
+#include <qtk/core/matrix.hpp>
+#include <qtk/core/matrix_view.hpp>
+#include <qtk/model/attention.hpp>
+#include <qtk/model/config.hpp>
+#include <qtk/quantizer/tile_quantizer.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qtk {
+
+enum class kv_storage : std::uint8_t { f32, i8 };
+
+/// Rows of heads, written once and read again and again.
+class head_rows {
+  public:
+    head_rows(kv_storage storage, std::size_t rows, std::size_t heads, std::size_t head_dim)
+        : storage_(storage), heads_(heads), head_dim_(head_dim) {
+        if (storage == kv_storage::f32) {
+            floats_ = matrix(rows, heads * head_dim);
+        } else {
+            codes_.resize(checked_mul(rows, heads * head_dim));
+            scales_.resize(rows * heads);
+        }
+    }
+
+    void write(std::size_t first, matrix_view<float const> x) {
+        QTK_EXPECTS(x.cols == heads_ * head_dim_);
+        for (std::size_t r = 0; r < x.rows; ++r) {
+            std::span<float const> const row = x.row(r);
+            if (storage_ == kv_storage::f32) {
+                std::copy(row.begin(), row.end(), floats_.view().row(first + r).begin());
+                continue;
+            }
+            for (std::size_t h = 0; h < heads_; ++h)
+                write_head((first + r) * heads_ + h, row.subspan(h * head_dim_, head_dim_));
+        }
+    }
+    /// The first `count` rows as floats; `scratch` holds them where they are stored as codes.
+    [[nodiscard]] matrix_view<float const> read(std::size_t count, matrix& scratch) const {
+        if (storage_ == kv_storage::f32)
+            return {floats_.data(), count, floats_.cols(), floats_.cols()};
+        scratch = matrix(count, heads_ * head_dim_);
+        float* to = scratch.data();
+        for (std::size_t i = 0; i < count * heads_; ++i)
+            for (std::size_t c = 0; c < head_dim_; ++c)
+                *to++ = static_cast<float>(codes_[i * head_dim_ + c]) * scales_[i];
+        return scratch.view();
+    }
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        return floats_.view().size() * sizeof(float) + codes_.size() +
+               scales_.size() * sizeof(float);
+    }
+
+  private:
+    void write_head(std::size_t i, std::span<float const> values) {
+        using quantizer = tile_quantizer<i8, origin::fixed>;
+        float largest = 0.0f;
+        for (float const v : values) largest = std::max(largest, std::fabs(v));
+        tile_params const p = quantizer{}.fit({-largest, largest});
+        scales_[i] = p.scale;
+        for (std::size_t c = 0; c < head_dim_; ++c)
+            codes_[i * head_dim_ + c] =
+                static_cast<std::int8_t>(quantizer{}.encode(values[c], p) - p.zero);
+    }
+
+    kv_storage storage_;
+    std::size_t heads_, head_dim_;
+    matrix floats_;
+    std::vector<std::int8_t> codes_;
+    std::vector<float> scales_;
+};
+
+/// The past of one layer.
+class layer_past {
+  public:
+    layer_past(kv_storage storage, std::size_t capacity, attention_shape const& shape)
+        : keys_(storage, capacity, shape.kv_heads, shape.head_dim),
+          values_(storage, capacity, shape.kv_heads, shape.head_dim),
+          capacity_(capacity) {}
+
+    [[nodiscard]] std::size_t length() const noexcept { return length_; }
+    [[nodiscard]] std::size_t bytes() const noexcept { return keys_.bytes() + values_.bytes(); }
+
+    /// Remembers the keys and values of the next tokens.
+    void append(matrix_view<float const> k, matrix_view<float const> v) {
+        QTK_EXPECTS(k.rows == v.rows && length_ + k.rows <= capacity_);
+        keys_.write(length_, k);
+        values_.write(length_, v);
+        length_ += k.rows;
+    }
+    [[nodiscard]] matrix_view<float const> keys(matrix& scratch) const {
+        return keys_.read(length_, scratch);
+    }
+    [[nodiscard]] matrix_view<float const> values(matrix& scratch) const {
+        return values_.read(length_, scratch);
+    }
+    /// Forgets all but the first `length` tokens.
+    void shorten(std::size_t length) noexcept { length_ = std::min(length_, length); }
+
+  private:
+    head_rows keys_, values_;
+    std::size_t capacity_, length_ = 0;
+};
+
+/// The past of all layers of a decoder, for one text. Not shared between threads.
+class kv_cache {
+  public:
+    /// Room for `capacity` tokens, the model's context at most.
+    kv_cache(decoder_config const& config, std::size_t capacity,
+             kv_storage storage = kv_storage::f32)
+        : capacity_(std::min(capacity, config.context)),
+          layers_(config.layers, layer_past(storage, capacity_,
+                                            {config.heads, config.kv_heads, config.head_dim})) {}
+
+    [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+    [[nodiscard]] std::size_t length() const noexcept {
+        return layers_.empty() ? 0 : layers_.front().length();
+    }
+    [[nodiscard]] layer_past& layer(std::size_t i) noexcept { return layers_[i]; }
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        std::size_t sum = 0;
+        for (layer_past const& layer : layers_) sum += layer.bytes();
+        return sum;
+    }
+    /// Forgets all but the first `length` tokens.
+    void shorten(std::size_t length) noexcept {
+        for (layer_past& layer : layers_) layer.shorten(length);
+    }
+
+  private:
+    std::size_t capacity_;
+    std::vector<layer_past> layers_;
+};
+
+/// causal_attention of the tokens of q, k and v, after those of `past`, which grows by them; null: they
+/// are the first.
+inline void attend(attention_shape const& shape, layer_past* past, matrix_view<float const> q,
+                   matrix_view<float const> k, matrix_view<float const> v, matrix_view<float> y) {
+    if (past == nullptr) return causal_attention(shape, q, k, v, y);
+    past->append(k, v);
+    matrix key_scratch, value_scratch;
+    causal_attention(shape, q, past->keys(key_scratch), past->values(value_scratch), y);
+}
+
+}  // namespace qtk
