@@ -163,7 +163,9 @@ set(QTK_HEADERS
     qtk/model/norm.hpp
     qtk/model/past.hpp
     qtk/model/rotary.hpp
+    qtk/model/rounded_activations.hpp
     qtk/model/sampling.hpp
+    qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
     qtk/quantize_any.hpp

@@ -11,9 +11,10 @@ using ids = std::vector<std::int32_t>;
 
 // Row r holds 10 r and 10 r + 1; position t adds 0.5 t.
 qtk::embedding table(bool has_positions) {
-    qtk::embedding e{qtk::matrix(3, 2), {}};
+    qtk::matrix tokens(3, 2);
     for (std::size_t r = 0; r < 3; ++r)
-        for (std::size_t c = 0; c < 2; ++c) e.tokens(r, c) = static_cast<float>(10 * r + c);
+        for (std::size_t c = 0; c < 2; ++c) tokens(r, c) = static_cast<float>(10 * r + c);
+    qtk::embedding e{tokens, {}};
     if (has_positions) {
         e.positions = qtk::matrix(4, 2);
         for (std::size_t t = 0; t < 4; ++t)

@@ -50,7 +50,7 @@ TEST_CASE("a GPT-2 folder is read, and its matrices are transposed") {
     auto const folder = tiny_gpt2();
     auto const model = loaded(folder);
     CHECK(model.block_count() == 2);
-    CHECK(model.head().rows == 11);
+    CHECK(model.head().rows() == 11);
     CHECK(names_of(model) ==
           std::vector<std::string>{"transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj",
                                    "transformer.h.0.mlp.c_fc", "transformer.h.0.mlp.c_proj",
@@ -79,7 +79,7 @@ TEST_CASE("a Llama folder is read as it lies") {
                                  layer.weight().data() + layer.weight().view().size()));
         CHECK(layer.bias().empty());
     });
-    CHECK(model.head()(10, 7) == folder.tensors.at("lm_head.weight").values[87]);
+    CHECK(model.head().floats()(10, 7) == folder.tensors.at("lm_head.weight").values[87]);
 }
 
 TEST_CASE("the bare GPT-2, without its wrapper's name, is the same model") {
@@ -107,7 +107,8 @@ TEST_CASE("a head of its own is used where the configuration says so") {
     CHECK(loaded(tied).forward(some_tokens) != loaded(untied).forward(some_tokens));
     auto llama = tiny_llama();
     llama.config["tie_word_embeddings"] = true;
-    CHECK(loaded(llama).head()(0, 0) == llama.tensors.at("model.embed_tokens.weight").values[0]);
+    CHECK(loaded(llama).head().floats()(0, 0) ==
+          llama.tensors.at("model.embed_tokens.weight").values[0]);
 }
 
 TEST_CASE("biases of Llama layers are read where the configuration has them") {

@@ -8,11 +8,11 @@
 
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
-#include <qtk/kernel/gemm.hpp>
 #include <qtk/model/blas.hpp>
 #include <qtk/model/config.hpp>
 #include <qtk/model/embedding.hpp>
 #include <qtk/model/gpt2.hpp>
+#include <qtk/model/linear.hpp>
 #include <qtk/model/llama.hpp>
 #include <qtk/model/norm.hpp>
 #include <qtk/model/past.hpp>
@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -34,10 +35,10 @@ using decoder_blocks = std::variant<std::vector<gpt2_block>, std::vector<llama_b
 
 class decoder {
   public:
-    /// `head` is [vocabulary, width], or empty if the embedding serves as head. load_decoder() is
+    /// `head` is [vocabulary, width], or nothing if the embedding serves as head. load_decoder() is
     /// the usual way to get one.
     decoder(decoder_config const& config, embedding table, decoder_blocks blocks, norm last,
-            matrix head)
+            std::optional<linear> head = {})
         : config_(config),
           embedding_(std::move(table)),
           blocks_(std::move(blocks)),
@@ -49,8 +50,19 @@ class decoder {
         return std::visit([](auto const& blocks) { return blocks.size(); }, blocks_);
     }
     /// [vocabulary, width]
-    [[nodiscard]] matrix_view<float const> head() const noexcept {
-        return head_.rows() > 0 ? head_.view() : embedding_.tokens.view();
+    [[nodiscard]] weight_matrix const& head() const noexcept {
+        return head_ ? head_->form() : embedding_.tokens;
+    }
+    [[nodiscard]] embedding const& table() const noexcept { return embedding_; }
+    /// Gives the model a head of its own, which a tied embedding is not touched by: the place for a
+    /// quantized one. Throws shape_error if it is not [vocabulary, width].
+    void set_head(linear head) {
+        if (head.out() != config_.vocabulary || head.in() != config_.width)
+            throw shape_error(head.name() + ": expected a head [" +
+                              std::to_string(config_.vocabulary) + ", " +
+                              std::to_string(config_.width) + "], found [" +
+                              std::to_string(head.out()) + ", " + std::to_string(head.in()) + "]");
+        head_ = std::move(head);
     }
 
     /// The input of the first block, [t, width], for a window of tokens. Throws value_error if the
@@ -96,8 +108,8 @@ class decoder {
         if (tokens.empty()) throw value_error("next_logits: expected at least one token");
         matrix const x = advance(tokens, past);
         std::vector<float> logits(config_.vocabulary);
-        sgemm(detail::rows(x.view(), x.rows() - 1, 1), head(),
-              matrix_view<float>(logits.data(), 1, logits.size()));
+        head().multiply(detail::rows(x.view(), x.rows() - 1, 1),
+                        matrix_view<float>(logits.data(), 1, logits.size()), {}, false);
         return logits;
     }
 
@@ -112,7 +124,7 @@ class decoder {
     /// logits [t, vocabulary] of rows of hidden(); throws shape_error if the shapes do not fit.
     void project(matrix_view<float const> hidden, matrix_view<float> logits) const {
         single_threaded_blas const one_thread;
-        matmul(hidden, head(), logits);
+        head().multiply(hidden, logits, {}, false);
     }
 
     /// The logits after each token of one window, [t, vocabulary]. Throws like embed().
@@ -147,7 +159,7 @@ class decoder {
     embedding embedding_;
     decoder_blocks blocks_;
     norm last_norm_;
-    matrix head_;
+    std::optional<linear> head_;
 };
 
 }  // namespace qtk

@@ -6,8 +6,8 @@
 
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
+#include <qtk/model/weight_matrix.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -16,8 +16,8 @@
 namespace qtk {
 
 struct embedding {
-    matrix tokens;     ///< [vocabulary, width]
-    matrix positions;  ///< [context, width], or empty
+    weight_matrix tokens;  ///< [vocabulary, width]
+    matrix positions;      ///< [context, width], or empty
 
     /// [t, width] for t tokens, the first at position `first`. Throws value_error naming a token
     /// whose id is not in the vocabulary, or the excess length where positions end.
@@ -35,9 +35,8 @@ struct embedding {
                                   std::to_string(ids[t]) + ", the model's vocabulary ends at " +
                                   std::to_string(tokens.rows()) +
                                   ". Hint: does the tokenizer belong to this model?");
-            std::span<float const> const row = tokens.view().row(id);
             std::span<float> const out = x.view().row(t);
-            std::copy(row.begin(), row.end(), out.begin());
+            tokens.decode_row(id, out);
             if (has_positions)
                 for (std::size_t i = 0; i < out.size(); ++i) out[i] += positions(first + t, i);
         }

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,9 +29,10 @@ struct load_options {
 namespace detail {
 
 /// The head of an untied model; for a tied one the embedding serves, and a stored copy is skipped.
-[[nodiscard]] inline matrix load_head(weight_reader& file, decoder_config const& config) {
+[[nodiscard]] inline std::optional<linear> load_head(weight_reader& file,
+                                                     decoder_config const& config) {
     if (!config.has_tied_head)
-        return file.weight("lm_head.weight", config.vocabulary, config.width);
+        return linear("lm_head", file.weight("lm_head.weight", config.vocabulary, config.width));
     file.ignore("lm_head.weight");
     return {};
 }
