@@ -16,6 +16,37 @@ namespace cases {
 inline constexpr std::array<qtk::gguf_type, 4> gguf_types{
     qtk::gguf_type::q4_0, qtk::gguf_type::q8_0, qtk::gguf_type::q4_K, qtk::gguf_type::q6_K};
 
+/// All with a decoder.
+inline std::vector<qtk::gguf_type> decoded_gguf_types() {
+    std::vector<qtk::gguf_type> types;
+    for (auto const& entry : qtk::known_gguf_types)
+        if (qtk::has_gguf_decoder(entry.type)) types.push_back(entry.type);
+    return types;
+}
+
+/// Where the halves of a block lie.
+inline std::vector<std::size_t> halves_of(qtk::gguf_type type) {
+    switch (type) {
+        case qtk::gguf_type::q2_K:
+            return {80, 82};
+        case qtk::gguf_type::q3_K:
+            return {108};
+        case qtk::gguf_type::q6_K:
+            return {208};
+        case qtk::gguf_type::q4_1:
+        case qtk::gguf_type::q5_1:
+        case qtk::gguf_type::q4_K:
+        case qtk::gguf_type::q5_K:
+            return {0, 2};
+        case qtk::gguf_type::mxfp4:
+        case qtk::gguf_type::f32:
+        case qtk::gguf_type::bf16:
+            return {};
+        default:
+            return {0};
+    }
+}
+
 /// Random bytes; d and dmin are random halves near one hundredth. `shift` bytes off alignment.
 struct gguf_weights {
     std::vector<std::uint8_t> storage;
@@ -35,8 +66,14 @@ struct gguf_weights {
         };
         for (std::size_t i = 0; i < count; ++i) {
             std::size_t const at = shift + i * block;
-            put_scale(at + (type == qtk::gguf_type::q6_K ? 208 : 0));
-            if (type == qtk::gguf_type::q4_K) put_scale(at + 2);
+            for (std::size_t const half : halves_of(type)) put_scale(at + half);
+            // 2^-12 .. 2^3 where the exponent is a byte of its own.
+            auto const small = [&](std::size_t byte) {
+                storage[byte] = static_cast<std::uint8_t>(115 + storage[byte] % 16);
+            };
+            if (type == qtk::gguf_type::mxfp4) small(at);
+            if (type == qtk::gguf_type::f32) small(at + 3), storage[at + 3] /= 2;
+            if (type == qtk::gguf_type::bf16) small(at + 1), storage[at + 1] /= 2;
         }
         view.bytes = {storage.data() + shift, block * count};
     }

@@ -12,7 +12,7 @@
 using qtk::activation_type;
 
 TEST_CASE("float products with GGUF blocks lie within the stated bound on every instruction set") {
-    for (qtk::gguf_type const type : cases::gguf_types) {
+    for (qtk::gguf_type const type : cases::decoded_gguf_types()) {
         CAPTURE(qtk::name_of(type));
         cases::gguf_weights const w(type, 37, 768);
         std::vector<float> const x = qtk::gaussian_vector(3 * 768, 5);
@@ -118,7 +118,7 @@ TEST_CASE("GGUF weights and shapes that do not fit are refused with one sentence
                          "gguf: q4_K of 4 x 512: expected 1152 bytes, found 1151",
                          qtk::shape_error);
     bad = w.view;
-    bad.type = static_cast<qtk::gguf_type>(3);
+    bad.type = static_cast<qtk::gguf_type>(4);
     CHECK_THROWS_AS(qtk::gguf_gemm(bad, in, out), qtk::value_error);
     CHECK_THROWS_AS(qtk::gguf_gemm(w.view, in, qtk::matrix_view<float>(y.data(), 1, 4)),
                     qtk::shape_error);
@@ -127,4 +127,10 @@ TEST_CASE("GGUF weights and shapes that do not fit are refused with one sentence
                          "gguf_gemm: expected 4 biases, found 3", qtk::shape_error);
     CHECK_THROWS_AS(qtk::gguf_gemm(w.view, in, out, {.activations = activation_type::a8_static}),
                     qtk::value_error);
+    cases::gguf_weights const five(qtk::gguf_type::q5_K, 4, 512);
+    CHECK_THROWS_WITH_AS(
+        qtk::gguf_gemm(five.view, in, out, {.activations = activation_type::a8_group}),
+        "gguf_gemm: q5_K is multiplied with float activations only. Hint: use "
+        "activation_type::f32",
+        qtk::value_error);
 }

@@ -35,6 +35,12 @@ namespace qtk {
 
 inline constexpr std::size_t gguf_lanes = 16, gguf_piece = 16;
 
+/// Can blocks of the type be multiplied with int8 activations?
+[[nodiscard]] constexpr bool has_int8_kernel(gguf_type type) noexcept {
+    return type == gguf_type::q4_0 || type == gguf_type::q8_0 || type == gguf_type::q4_K ||
+           type == gguf_type::q6_K;
+}
+
 /// The shape of a chunk.
 struct gguf_chunk {
     std::size_t values = 0, steps = 0, sums = 0, block = 0;
@@ -45,6 +51,7 @@ struct gguf_chunk {
     [[nodiscard]] constexpr std::size_t scales_at() const noexcept { return values + 64 * sums; }
     [[nodiscard]] constexpr std::size_t record() const noexcept { return scales_at() + 64; }
 };
+/// Of a type with an int8 kernel; of q6_K for others.
 [[nodiscard]] constexpr gguf_chunk chunk_of(gguf_type type) noexcept {
     switch (type) {
         case gguf_type::q4_0:
@@ -53,7 +60,7 @@ struct gguf_chunk {
             return {.values = 256, .steps = 1, .sums = 1, .block = 32, .offset = -128};
         case gguf_type::q4_K:
             return {.values = 1024, .steps = 4, .sums = 4, .block = 256, .offset = 1};
-        case gguf_type::q6_K:
+        default:
             break;
     }
     return {.values = 1024, .steps = 4, .sums = 4, .block = 256, .offset = -32};
@@ -71,7 +78,7 @@ inline constexpr std::size_t longest_gguf_chunk = 1024;
             return 32 * (2 * p + l / 2) + 16 * (l % 2);
         case gguf_type::q4_K:
             return 256 * p + 128 * (t / 2) + 64 * (l / 2) + 32 * (t % 2) + 16 * (l % 2);
-        case gguf_type::q6_K:
+        default:
             break;
     }
     return 256 * p + 64 * t + 16 * l;

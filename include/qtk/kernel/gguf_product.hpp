@@ -5,8 +5,9 @@
 //     qtk::gguf_view const w{qtk::gguf_type::q4_K, bytes, out, in};
 //     qtk::gguf_gemm(w, x, y, {.activations = qtk::activation_type::a8_group});
 //
-// Nothing is packed and nothing is copied: a mapped file can be multiplied. With a8_group activations
-// share a scale with the values of a block (32, or 256 for the K types). Row m of Y depends neither
+// Nothing is packed and nothing is copied: a mapped file can be multiplied. Every type with a decoder
+// is multiplied with f32 activations, q4_0, q8_0, q4_K and q6_K with int8 ones too. With a8_group
+// activations share a scale with the values of a block (32, or 256 for the K types). Row m of Y depends neither
 // on the other rows nor on the number of threads.
 #pragma once
 
@@ -14,8 +15,8 @@
 #include <qtk/format/gguf_blocks.hpp>
 #include <qtk/kernel/avx2/gguf_dot.hpp>
 #include <qtk/kernel/avx512/gguf_dot.hpp>
-#include <qtk/kernel/dot.hpp>
 #include <qtk/kernel/gguf_activations.hpp>
+#include <qtk/kernel/gguf_float.hpp>
 #include <qtk/kernel/gguf_scalar.hpp>
 #include <qtk/kernel/product.hpp>
 
@@ -47,6 +48,10 @@ inline void require_gguf_product(gguf_view const& w, input_rows const& x, output
         (end.residual.rows != y.rows || end.residual.cols != y.cols))
         throw shape_error("gguf_gemm: expected a residual of " + shape(y.rows, y.cols) +
                           ", found " + shape(end.residual.rows, end.residual.cols));
+    if (options.activations != activation_type::f32 && !has_int8_kernel(w.type))
+        throw value_error("gguf_gemm: " + std::string(name_of(w.type)) +
+                          " is multiplied with float activations only. Hint: use "
+                          "activation_type::f32");
     if (options.activations == activation_type::a8_static &&
         !(options.static_scale > 0.0f && std::isfinite(options.static_scale)))
         throw value_error("gguf_gemm: a8_static needs a positive finite static_scale, found " +
@@ -64,32 +69,6 @@ inline void gguf_int8_on(instruction_set isa, gguf_view const& w, gguf_activatio
 #endif
     static_cast<void>(isa);
     scalar::gguf_int8(w, x, part, y);
-}
-
-/// The same with float activations: panels are decoded row by row and multiplied while they are hot.
-inline void gguf_f32_on(instruction_set isa, gguf_view const& w, float_rows const& x,
-                        product_part const& part, output_rows const& y) {
-    if (isa == instruction_set::scalar) return scalar::gguf_f32(w, x, part, y);
-    struct purpose_of_rows_of_w;
-    struct purpose_of_sums;
-    constexpr std::size_t at_once = 4;
-    std::size_t const count = part.row_end - part.row;
-    auto* const decoded = reinterpret_cast<float*>(
-        thread_scratch<purpose_of_rows_of_w>(at_once * w.cols * sizeof(float)));
-    auto* const sums = reinterpret_cast<float*>(
-        thread_scratch<purpose_of_sums>(count * panel_columns * sizeof(float)));
-    for (std::size_t p = part.panel; p < part.panel_end; ++p) {
-        std::size_t const first = p * panel_columns,
-                          width = std::min(panel_columns, w.rows - first);
-        for (std::size_t r = 0; r < width; r += at_once) {
-            std::size_t const some = std::min(at_once, width - r);
-            for (std::size_t i = 0; i < some; ++i)
-                decode_gguf_row(w, first + r + i, {decoded + i * w.cols, w.cols});
-            dot_all({x.data + part.row * x.stride, count, x.stride}, {decoded, some, w.cols},
-                    w.cols, sums + r, panel_columns);
-        }
-        write_panel(sums, count, part.row, p, y);
-    }
 }
 
 /// Splits a product into parts of `block` rows of X and some panels of W.

@@ -97,10 +97,27 @@ template <typename Block>
     return y[0] * x.row_scales[m];
 }
 
-/// A part of a product with int8 activations; panels are 32 rows of W.
+/// f.operator()<Block>() for the block of a type with an int8 kernel.
+template <typename F>
+void with_int8_gguf_block(gguf_type type, F&& f) {
+    switch (type) {
+        case gguf_type::q4_0:
+            return f.template operator()<q4_0_block>();
+        case gguf_type::q8_0:
+            return f.template operator()<q8_0_block>();
+        case gguf_type::q4_K:
+            return f.template operator()<q4_K_block>();
+        case gguf_type::q6_K:
+            return f.template operator()<q6_K_block>();
+        default:
+            break;
+    }
+}
+
+/// A part of a product with int8 activations; panels are 32 rows of W. The type has an int8 kernel.
 inline void gguf_int8(gguf_view const& w, gguf_activations const& x, product_part const& part,
                       output_rows const& y) noexcept {
-    with_gguf_block(w.type, [&]<typename Block>() {
+    with_int8_gguf_block(w.type, [&]<typename Block>() {
         for (std::size_t p = part.panel; p < part.panel_end; ++p)
             for (std::size_t m = part.row; m < part.row_end; ++m) {
                 std::array<float, panel_columns> sums{};

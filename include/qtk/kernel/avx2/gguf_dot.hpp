@@ -135,6 +135,8 @@ inline void gguf_int8(gguf_view const& w, gguf_activations const& x, product_par
             return gguf_panels<gguf_q4_K>(w, x, part, y);
         case gguf_type::q6_K:
             return gguf_panels<gguf_q6_K>(w, x, part, y);
+        default:
+            return;  // refused before
     }
 }
 

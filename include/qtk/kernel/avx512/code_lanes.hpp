@@ -66,7 +66,7 @@ template <rounding R>
                                       _mm512_castps_si512(v), _mm512_set1_epi32(INT32_MIN), 0xf8);
         return _mm512_cvttps_epi32(_mm512_add_ps(v, _mm512_castsi512_ps(half)));
     } else {
-        __m512 const below = _mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+        __m512 const below = _mm512_floor_ps(v);
         __mmask16 const is_up = _mm512_cmp_ps_mask(dither, _mm512_sub_ps(v, below), _CMP_LT_OQ);
         __m512i const whole = _mm512_cvttps_epi32(below);
         return _mm512_mask_add_epi32(whole, is_up, whole, _mm512_set1_epi32(1));
