@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -40,6 +41,36 @@ TEST_CASE("a quantized matrix comes back from a file as it went in") {
     writer.write(file.path);
     auto const read = qtk::safetensors_file::open(file.path);
     for (auto const& q : all) CHECK(qtk::read_qmatrix(read, "layer " + to_string(q.scheme())) == q);
+}
+
+TEST_CASE("a few rows of a stored matrix decode as they do in the whole") {
+    scratch_file const file;
+    qtk::any_qmatrix const all[] = {
+        sample<{.element = qtk::i3, .grain = qtk::per_group(16), .zero = qtk::origin::floating}>(),
+        sample<{
+            .element = qtk::i4, .grain = qtk::per_block(2, 16), .zero = qtk::origin::floating}>(),
+        sample<{.element = qtk::i8, .grain = qtk::per_tensor, .scale = qtk::scale_type::f16}>(),
+        sample<qtk::nvfp4>()};
+    qtk::safetensors_writer writer;
+    for (auto const& q : all) qtk::add_qmatrix(writer, to_string(q.scheme()), q);
+    writer.write(file.path);
+    auto const read = qtk::safetensors_file::open(file.path);
+    for (auto const& q : all) {
+        CAPTURE(to_string(q.scheme()));
+        CHECK(qtk::has_qmatrix(read, to_string(q.scheme())));
+        auto const stored = qtk::find_qmatrix(read, to_string(q.scheme()));
+        qtk::matrix const whole = qtk::dequantize(q);
+        for (std::size_t first = 0; first < 7; first += 2) {
+            std::size_t const count = std::min<std::size_t>(3, 7 - first);
+            qtk::matrix const part = qtk::dequantize(stored.part(first, count));
+            CHECK(std::equal(part.data(), part.data() + count * 50, whole.data() + first * 50));
+        }
+    }
+    CHECK_FALSE(qtk::has_qmatrix(read, "w"));
+    CHECK_THROWS_AS(qtk::find_qmatrix(read, to_string(all[1].scheme())).part(1, 2),
+                    qtk::shape_error);
+    CHECK_THROWS_AS(qtk::find_qmatrix(read, to_string(all[0].scheme())).part(6, 2),
+                    qtk::shape_error);
 }
 
 TEST_CASE("a part that is missing or does not fit is named") {

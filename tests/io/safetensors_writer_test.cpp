@@ -62,3 +62,31 @@ TEST_CASE("names that are taken or none, and bytes that do not fill the shape, a
                          doctest::Contains("needs 20 bytes, found 24"), qtk::shape_error);
     CHECK_THROWS_AS(writer.add("v", qtk::dtype::f4, {3}, bytes), qtk::shape_error);
 }
+
+TEST_CASE("a file that is planned and written piece by piece is the file that the writer writes") {
+    test::scratch_folder const folder;
+    std::string const a(24, 'a'), b(6, 'b');
+    auto const bytes = [](std::string const& text) { return std::as_bytes(std::span(text)); };
+    qtk::safetensors_writer whole, planned;
+    whole.add("x.b", qtk::dtype::u8, {2, 3}, bytes(b));
+    whole.add("x.a", qtk::dtype::f32, {6}, bytes(a));
+    planned.plan("x.b", qtk::dtype::u8, {2, 3});
+    planned.plan("x.a", qtk::dtype::f32, {6});
+    for (auto* const writer : {&whole, &planned}) writer->set_metadata("k", "v");
+    whole.write(folder / "whole");
+    CHECK_THROWS_AS(planned.write(folder / "planned"), qtk::value_error);
+    CHECK(planned.size_bytes() == whole.size_bytes());
+
+    std::string pieces(planned.size_bytes(), '\0');
+    auto const start = planned.start();
+    std::memcpy(pieces.data(), start.data(), start.size());
+    auto const places = planned.places();
+    REQUIRE(places.size() == 2);
+    CHECK(places[0].name == "x.a");
+    CHECK(places[0].offset == start.size());
+    for (auto const& place : places)
+        pieces.replace(place.offset, place.bytes, place.name == "x.a" ? a : b);
+    CHECK(pieces == test::read_file(folder / "whole"));
+    CHECK_THROWS_AS(planned.plan("x.a", qtk::dtype::f32, {6}), qtk::value_error);
+    CHECK_THROWS_AS(planned.plan("y", qtk::dtype::f4, {3}), qtk::shape_error);
+}

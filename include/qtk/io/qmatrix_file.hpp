@@ -9,7 +9,7 @@
 //   NAME.tensor_scale  F32 []                                         two-level schemes only
 //   metadata "qtk.NAME" = "SCHEME COLS", e.g. "i4/g64/asym/f32 192"
 //
-// Lossless both ways.
+// Lossless both ways, as a whole or a few rows at a time.
 #pragma once
 
 #include <qtk/core/spelling.hpp>
@@ -23,6 +23,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace qtk {
@@ -56,9 +57,58 @@ inline void add_qmatrix(safetensors_writer& writer, std::string const& name, any
     writer.set_metadata("qtk." + name, to_string(q.scheme()) + " " + std::to_string(q.cols()));
 }
 
-/// The matrix stored under `name`. Throws io_error if a part is missing or does not fit the scheme.
-[[nodiscard]] inline any_qmatrix read_qmatrix(safetensors_file const& file,
-                                              std::string const& name) {
+/// A quantized matrix as it lies in a file, checked; its parts are borrowed from the file.
+struct stored_qmatrix {
+    qtk::scheme scheme;
+    tile_grid grid{per_tensor, 0, 0};
+    std::size_t row_bytes = 0;
+    std::span<std::byte const> codes, scales, zeros;
+    float tensor_scale = 1.0f;
+
+    [[nodiscard]] std::size_t rows() const noexcept { return grid.matrix_rows; }
+    [[nodiscard]] std::size_t cols() const noexcept { return grid.matrix_cols; }
+
+    /// Rows first .. first + count as a matrix of their own: a large one can be read in parts. `first`
+    /// is a multiple of the rows that share a scale, grid.rows, unless all do. Throws shape_error else.
+    [[nodiscard]] any_qmatrix part(std::size_t first, std::size_t count) const {
+        if ((first % grid.rows != 0 && scheme.grain != per_tensor) || first > rows() ||
+            count > rows() - first)
+            throw shape_error("qmatrix " + to_string(scheme) + ": " + std::to_string(count) +
+                              " rows from row " + std::to_string(first) + " on are no part of " +
+                              std::to_string(rows()) + " rows with tiles of " +
+                              std::to_string(grid.rows));
+        auto const copy = [](std::span<std::byte const> bytes) {
+            auto const* const start = reinterpret_cast<std::uint8_t const*>(bytes.data());
+            return std::vector<std::uint8_t>(start, start + bytes.size());
+        };
+        std::size_t const first_tile = first / grid.rows * grid.across,
+                          tiles = div_ceil(count, grid.rows) * grid.across,
+                          bytes = scale_bytes(scheme.scale);
+        std::vector<std::uint8_t> packed_zeros;
+        if (scheme.has_zero_point()) {
+            std::vector<std::uint8_t> fields(tiles);
+            auto const* const all = reinterpret_cast<std::uint8_t const*>(zeros.data());
+            for (std::size_t t = 0; t < tiles; ++t)
+                fields[t] = field_at(all, first_tile + t, scheme.element.bits);
+            packed_zeros.resize(packed_bytes(tiles, scheme.element.bits));
+            pack_fields(fields, scheme.element.bits, packed_zeros);
+        }
+        return any_qmatrix(scheme, count, cols(),
+                           copy(codes.subspan(first * row_bytes, count * row_bytes)),
+                           copy(scales.subspan(first_tile * bytes, tiles * bytes)),
+                           std::move(packed_zeros), tensor_scale);
+    }
+};
+
+/// Has the file a quantized matrix of this name?
+[[nodiscard]] inline bool has_qmatrix(safetensors_file const& file, std::string const& name) {
+    return file.metadata().contains("qtk." + name) && file.find(name + ".codes") != nullptr;
+}
+
+/// The matrix stored under `name`, where it lies. Throws io_error if a part is missing or does not fit
+/// the scheme.
+[[nodiscard]] inline stored_qmatrix find_qmatrix(safetensors_file const& file,
+                                                 std::string const& name) {
     auto const fail = [&](std::string const& what) -> io_error {
         return io_error(file.path(), "quantized matrix " + qtk::quoted(name) + ": " + what);
     };
@@ -71,35 +121,49 @@ inline void add_qmatrix(safetensors_writer& writer, std::string const& name, any
     if (space == text.npos || std::from_chars(text.data() + space + 1, end, cols).ptr != end)
         throw fail("expected \"SCHEME COLS\" in the metadata, found " + qtk::quoted(text));
 
-    auto const part = [&](char const* suffix, dtype type) {
+    auto const part = [&](char const* suffix, dtype type, std::size_t size) {
         tensor_info const& info = file.at(name + suffix);
         if (info.type != type)
             throw fail(std::string(suffix) + " is " + std::string(name_of(info.type)) +
                        ", expected " + std::string(name_of(type)));
         auto const bytes = file.bytes(info);
-        auto const* const first = reinterpret_cast<std::uint8_t const*>(bytes.data());
-        return std::vector<std::uint8_t>(first, first + bytes.size());
+        if (bytes.size() != size)
+            throw fail(std::string(suffix) + " has " + std::to_string(bytes.size()) +
+                       " bytes, expected " + std::to_string(size));
+        return bytes;
     };
     try {
-        scheme const s = parse_scheme(text.substr(0, space));
+        stored_qmatrix q;
+        q.scheme = parse_scheme(text.substr(0, space));
         tensor_info const& codes = file.at(name + ".codes");
         if (codes.shape.size() != 2) throw fail(".codes has the shape " + to_string(codes.shape));
-        auto const rows = checked_cast<std::size_t>(codes.shape[0]);
-        float tensor_scale = 1.0f;
-        if (s.scale == scale_type::e4m3) {
+        q.grid = tile_grid(q.scheme.grain, checked_cast<std::size_t>(codes.shape[0]), cols);
+        q.row_bytes = packed_bytes(cols, q.scheme.element.bits);
+        q.codes = part(".codes", dtype::u8, checked_mul(q.rows(), q.row_bytes));
+        q.scales = part(".scales", dtype_of(q.scheme.scale),
+                        checked_mul(q.grid.count(), scale_bytes(q.scheme.scale)));
+        if (q.scheme.has_zero_point())
+            q.zeros =
+                part(".zeros", dtype::u8, packed_bytes(q.grid.count(), q.scheme.element.bits));
+        if (q.scheme.scale == scale_type::e4m3) {
             auto const value = file.floats(file.at(name + ".tensor_scale"));
             if (value.size() != 1) throw fail(".tensor_scale is not one number");
-            tensor_scale = value[0];
+            q.tensor_scale = value[0];
         }
-        return any_qmatrix(
-            s, rows, cols, part(".codes", dtype::u8), part(".scales", dtype_of(s.scale)),
-            s.has_zero_point() ? part(".zeros", dtype::u8) : std::vector<std::uint8_t>{},
-            tensor_scale);
+        return q;
     } catch (value_error const& e) {
         throw fail(e.what());
     } catch (shape_error const& e) {
         throw fail(e.what());
     }
+}
+
+/// The matrix stored under `name`, copied. Throws io_error if a part is missing or does not fit the
+/// scheme.
+[[nodiscard]] inline any_qmatrix read_qmatrix(safetensors_file const& file,
+                                              std::string const& name) {
+    stored_qmatrix const stored = find_qmatrix(file, name);
+    return stored.part(0, stored.rows());
 }
 
 }  // namespace qtk

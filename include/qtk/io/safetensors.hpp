@@ -80,6 +80,8 @@ class safetensors_file {
         return file_.bytes().subspan(static_cast<std::size_t>(header_.data_offset + info.begin),
                                      static_cast<std::size_t>(info.end - info.begin));
     }
+    /// Lets the system take back the memory behind a part of bytes() that has been read.
+    void release(std::span<std::byte const> part) const noexcept { file_.release(part); }
     /// The values of an F32, F16, BF16 or F64 tensor (rounded to float), row-major. Throws io_error
     /// for other types.
     [[nodiscard]] std::vector<float> floats(tensor_info const& info) const {
