@@ -6,8 +6,8 @@
 #pragma once
 
 #include <qtk/core/error.hpp>
-#include <qtk/io/byte_level_bpe.hpp>
 #include <qtk/io/mapped_file.hpp>
+#include <qtk/io/tokenizer.hpp>
 #include <qtk/io/utf8.hpp>
 
 #include <algorithm>
@@ -96,13 +96,13 @@ struct language_tokens {
 
 /// Encodes every text as a whole, after `bos` if there is one.
 [[nodiscard]] inline std::vector<language_tokens> tokenize(std::span<language_text const> texts,
-                                                           byte_level_bpe const& tokenizer,
+                                                           tokenizer const& encoder,
                                                            std::optional<std::int32_t> bos) {
     std::vector<language_tokens> corpus;
     for (auto const& [language, text] : texts) {
         std::vector<std::int32_t> tokens;
         if (bos) tokens.push_back(*bos);
-        std::vector<std::int32_t> const encoded = tokenizer.encode(text);
+        std::vector<std::int32_t> const encoded = encoder.encode(text);
         tokens.insert(tokens.end(), encoded.begin(), encoded.end());
         corpus.push_back({language, std::move(tokens)});
     }

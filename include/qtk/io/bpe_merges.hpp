@@ -14,13 +14,18 @@
 
 namespace qtk {
 
-/// The ranked pairs of a vocabulary; the rank is the order in which they were added.
+/// The ranked pairs of a vocabulary. Symbols are any 32-bit numbers, negative ones too.
 class bpe_merges {
   public:
-    /// `left` and `right` join to `joined`. False, and nothing changed, if the pair has a rank.
+    /// `left` and `right` join to `joined`, after all pairs added before. False, and nothing
+    /// changed, if the pair has a rank.
     bool add(std::int32_t left, std::int32_t right, std::int32_t joined) {
-        rule const added{static_cast<std::uint32_t>(rules_.size()), joined};
-        return rules_.try_emplace(key(left, right), added).second;
+        return add(left, right, joined, static_cast<std::uint32_t>(rules_.size()));
+    }
+
+    /// The same with a rank of the caller's: of pairs of one rank the leftmost goes first.
+    bool add(std::int32_t left, std::int32_t right, std::int32_t joined, std::uint32_t rank) {
+        return rules_.try_emplace(key(left, right), rule{rank, joined}).second;
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return rules_.size(); }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which token ids stand for this text? GPT-2's byte-level byte-pair encoding, from the two files it
-// is published in: vocab.json (token -> id) and merges.txt (one pair a line, best first). Any bytes
-// can be decoded, any UTF-8 text encoded; no prefix space is added.
+// is published in: vocab.json (token -> id) and merges.txt (one pair a line, best first), or from a
+// vocabulary and rules that come from elsewhere. Any bytes can be decoded, any UTF-8 text encoded.
 #pragma once
 
 #include <qtk/core/error.hpp>
 #include <qtk/io/bpe_merges.hpp>
+#include <qtk/io/bpe_vocabulary.hpp>
 #include <qtk/io/byte_alphabet.hpp>
 #include <qtk/io/limits.hpp>
 #include <qtk/io/mapped_file.hpp>
@@ -23,7 +24,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -32,6 +32,20 @@ namespace qtk {
 /// What `<|endoftext|>` inside a text means: the token, as in Hugging Face's tokenizers, or the
 /// thirteen characters.
 enum class special_text { token, ordinary };
+
+/// What byte-level tokenizers differ in besides their vocabularies; the defaults are GPT-2's.
+struct byte_level_rules {
+    /// PCRE2 patterns; each cuts the pieces that the one before left.
+    std::vector<std::string> splits{std::string(gpt2_split)};
+    /// A piece that is a token as a whole is that token, whatever the merges say (Llama 3).
+    bool ignore_merges = false;
+    /// Text that does not begin with a space gets one.
+    bool prefix_space = false;
+    /// Stands for bytes that the vocabulary lacks; without it they are refused.
+    std::optional<std::int32_t> unknown{};
+    /// Neighbouring unknown bytes of one piece are one token.
+    bool fuse_unknown = false;
+};
 
 /// A tokenizer; const members may be called from several threads at once.
 class byte_level_bpe {
@@ -51,13 +65,43 @@ class byte_level_bpe {
     /// From the content of both files; the names serve in messages.
     byte_level_bpe(std::string_view vocabulary, std::string_view merges,
                    std::string const& vocabulary_name = "vocab.json",
-                   std::string const& merges_name = "merges.txt", io_limits const& limits = {}) {
-        auto const ids = read_vocabulary(vocabulary, vocabulary_name, limits);
-        read_merges(merges, merges_name, ids);
+                   std::string const& merges_name = "merges.txt", io_limits const& limits = {})
+        : byte_level_bpe(read(vocabulary, merges, vocabulary_name, merges_name, limits)) {
         sha256 digest;
         digest.update(vocabulary);
         digest.update(merges);
         hash_ = digest.hex();
+    }
+
+    /// From a vocabulary whose tokens are written in the byte alphabet, but for added ones, which
+    /// are written as they are. Throws io_error naming the token, value_error on a broken pattern.
+    explicit byte_level_bpe(bpe_vocabulary const& vocabulary, byte_level_rules const& rules = {})
+        : rules_(rules) {
+        byte_ids_.fill(-1);
+        tokens_.resize(vocabulary.size());
+        for (std::size_t id = 0; id < vocabulary.size(); ++id) {
+            std::string const& letters = vocabulary.token(id);
+            if (letters.empty()) continue;
+            if (vocabulary.is_added(id)) {
+                tokens_[id] = letters;
+                continue;
+            }
+            std::optional<std::string> spelled = from_byte_alphabet(letters);
+            if (!spelled)
+                throw io_error(vocabulary.name(),
+                               "token " + qtk::quoted(letters) +
+                                   " is not written in the byte-level alphabet. Hint: a "
+                                   "SentencePiece vocabulary needs its own tokenizer");
+            auto const number = static_cast<std::int32_t>(id);
+            if (spelled->size() == 1)
+                byte_ids_[static_cast<unsigned char>(spelled->front())] = number;
+            if (rules_.ignore_merges) whole_.emplace(*spelled, number);
+            tokens_[id] = *std::move(spelled);
+        }
+        for (auto const& [left, right, joined] : vocabulary.merges())
+            merges_.add(left, right, joined);
+        for (std::string const& pattern : rules_.splits) splits_.emplace_back(pattern);
+        end_of_text_ = vocabulary.find(end_of_text_name);
     }
 
     /// The ids of UTF-8 text, without BOS. Throws value_error with the byte position when the text
@@ -69,13 +113,34 @@ class byte_level_bpe {
         std::vector<std::int32_t> ids;
         if (special == special_text::token && end_of_text_) {
             for (std::size_t at; (at = text.find(end_of_text_name)) != std::string_view::npos;) {
-                encode_ordinary(text.substr(0, at), ids);
+                append(text.substr(0, at), ids);
                 ids.push_back(*end_of_text_);
                 text.remove_prefix(at + end_of_text_name.size());
             }
         }
-        encode_ordinary(text, ids);
+        append(text, ids);
         return ids;
+    }
+
+    /// The text in which added tokens are looked for: as it is.
+    [[nodiscard]] static std::string_view normalized(std::string_view text) noexcept {
+        return text;
+    }
+
+    /// Appends the ids of UTF-8 text in which no token is special. Throws like encode().
+    void append(std::string_view text, std::vector<std::int32_t>& ids) const {
+        if (text.empty()) return;
+        std::string spaced;
+        if (rules_.prefix_space && text.front() != ' ') text = spaced.append(" ").append(text);
+        std::vector<std::string_view> pieces{text}, finer;
+        for (pretokenizer const& split : splits_) {
+            finer.clear();
+            for (std::string_view const piece : pieces)
+                split.for_each_piece(piece, [&](std::string_view word) { finer.push_back(word); });
+            pieces.swap(finer);
+        }
+        std::vector<std::int32_t> symbols;
+        for (std::string_view const piece : pieces) append_piece(piece, symbols, ids);
     }
 
     /// The bytes that the ids spell; they need not be UTF-8 when a character was cut in two.
@@ -93,6 +158,9 @@ class byte_level_bpe {
         return text;
     }
 
+    /// The bytes of one id from 0 to size() - 1; none where no token has the id.
+    [[nodiscard]] std::string_view piece(std::size_t id) const noexcept { return tokens_[id]; }
+
     /// One more than the greatest id.
     [[nodiscard]] std::size_t size() const noexcept { return tokens_.size(); }
 
@@ -100,104 +168,51 @@ class byte_level_bpe {
     [[nodiscard]] std::optional<std::int32_t> end_of_text() const noexcept { return end_of_text_; }
 
     /// SHA-256 of both files, in hexadecimal: what `cat vocab.json merges.txt | sha256sum` prints.
+    /// Empty for a vocabulary from elsewhere.
     [[nodiscard]] std::string const& hash() const noexcept { return hash_; }
 
   private:
-    using id_map = std::unordered_map<std::string, std::int32_t>;
-
-    id_map read_vocabulary(std::string_view content, std::string const& name,
-                           io_limits const& limits) {
-        auto const json = parse_strict_json(content, name, limits);
-        if (!json.is_object())
-            throw io_error(name,
-                           "expected an object of tokens and ids, found another kind of JSON");
-        if (json.size() > limits.vocabulary)
-            throw io_error(name, std::to_string(json.size()) + " tokens, more than the limit of " +
-                                     std::to_string(limits.vocabulary));
-        id_map ids;
-        byte_ids_.fill(-1);
-        for (auto const& [letters, value] : json.items()) {
-            if (!value.is_number_unsigned() ||
-                value.template get<std::uint64_t>() >= limits.vocabulary)
-                throw io_error(
-                    name, "token " + qtk::quoted(letters) + ": expected an id from 0 to " +
-                              std::to_string(limits.vocabulary - 1) + ", found " + value.dump());
-            auto const id = value.template get<std::uint32_t>();
-            std::optional<std::string> spelled = from_byte_alphabet(letters);
-            if (!spelled || spelled->empty())
-                throw io_error(name, "token " + qtk::quoted(letters) +
-                                         " is not written in the byte-level alphabet. Hint: a "
-                                         "SentencePiece vocabulary needs its own tokenizer");
-            if (id >= tokens_.size()) tokens_.resize(id + std::size_t{1});
-            if (!tokens_[id].empty())
-                throw io_error(name, "the id " + std::to_string(id) + " belongs to both " +
-                                         qtk::quoted(to_byte_alphabet(tokens_[id])) + " and " +
-                                         qtk::quoted(letters));
-            if (spelled->size() == 1)
-                byte_ids_[static_cast<unsigned char>(spelled->front())] =
-                    static_cast<std::int32_t>(id);
-            ids.emplace(*spelled, static_cast<std::int32_t>(id));
-            tokens_[id] = *std::move(spelled);
-        }
-        if (auto const found = ids.find(std::string(end_of_text_name)); found != ids.end())
-            end_of_text_ = found->second;
-        return ids;
+    static bpe_vocabulary read(std::string_view vocabulary, std::string_view merges,
+                               std::string const& vocabulary_name, std::string const& merges_name,
+                               io_limits const& limits) {
+        bpe_vocabulary table(vocabulary_name, limits);
+        table.add_object(parse_strict_json(vocabulary, vocabulary_name, limits));
+        table.add_merge_lines(merges, merges_name);
+        return table;
     }
 
-    void read_merges(std::string_view content, std::string const& name, id_map const& ids) {
-        std::size_t line_number = 0, offset = 0;
-        while (offset < content.size()) {
-            std::string_view const line =
-                content.substr(offset, content.find('\n', offset) - offset);
-            ++line_number;
-            // Only the first line may be the version: "# #" is a pair like any other.
-            if (line_number > 1 || !line.starts_with("#version")) {
-                auto const refuse = [&](std::string const& what) {
-                    throw io_error(name, "line " + std::to_string(line_number) + ": " + what,
-                                   offset);
-                };
-                std::size_t const space = line.find(' ');
-                if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
-                    line.find(' ', space + 1) != std::string_view::npos)
-                    refuse("expected two tokens with one space between them, found " +
-                           qtk::quoted(line));
-                auto const id_of = [&](std::string_view letters) {
-                    auto const spelled = from_byte_alphabet(letters);
-                    auto const found = spelled ? ids.find(*spelled) : ids.end();
-                    if (found == ids.end())
-                        refuse("the vocabulary has no token " + qtk::quoted(letters) +
-                               ". Hint: do both files come from one model?");
-                    return found->second;
-                };
-                std::string const left(line.substr(0, space)), right(line.substr(space + 1));
-                std::int32_t const left_id = id_of(left), right_id = id_of(right);
-                if (!merges_.add(left_id, right_id, id_of(left + right)))
-                    refuse("the pair " + qtk::quoted(line) + " stands here for the second time");
+    void append_piece(std::string_view piece, std::vector<std::int32_t>& symbols,
+                      std::vector<std::int32_t>& ids) const {
+        if (rules_.ignore_merges) {
+            if (auto const found = whole_.find(piece); found != whole_.end()) {
+                ids.push_back(found->second);
+                return;
             }
-            offset += line.size() + 1;
         }
+        symbols.clear();
+        bool was_unknown = false;
+        for (char const c : piece) {
+            auto const byte = static_cast<unsigned char>(c);
+            std::int32_t const id = byte_ids_[byte];
+            if (id < 0 && !rules_.unknown)
+                throw value_error("the vocabulary has no token for the byte " +
+                                  std::to_string(byte) + " in " + qtk::quoted(piece));
+            if (id >= 0)
+                symbols.push_back(id);
+            else if (!was_unknown || !rules_.fuse_unknown)
+                symbols.push_back(*rules_.unknown);
+            was_unknown = id < 0;
+        }
+        merges_.apply(symbols);
+        ids.insert(ids.end(), symbols.begin(), symbols.end());
     }
 
-    void encode_ordinary(std::string_view text, std::vector<std::int32_t>& ids) const {
-        std::vector<std::int32_t> piece;
-        split_.for_each_piece(text, [&](std::string_view word) {
-            piece.clear();
-            for (char const c : word) {
-                auto const byte = static_cast<unsigned char>(c);
-                if (byte_ids_[byte] < 0)
-                    throw value_error("the vocabulary has no token for the byte " +
-                                      std::to_string(byte) + " in " + qtk::quoted(word));
-                piece.push_back(byte_ids_[byte]);
-            }
-            merges_.apply(piece);
-            ids.insert(ids.end(), piece.begin(), piece.end());
-        });
-    }
-
+    byte_level_rules rules_;
     std::vector<std::string> tokens_;         // bytes, by id; empty where no token has the id
     std::array<std::int32_t, 256> byte_ids_;  // -1 where the vocabulary lacks the byte
+    detail::text_map<std::int32_t> whole_;    // bytes of tokens that need no merges
     bpe_merges merges_;
-    pretokenizer split_;
+    std::vector<pretokenizer> splits_;
     std::optional<std::int32_t> end_of_text_;
     std::string hash_;
 };

@@ -26,6 +26,17 @@ struct io_limits {
     std::size_t json_depth = 8;
     /// Tokens of a vocabulary.
     std::size_t vocabulary = std::size_t{1} << 22;
+    /// Keys of a GGUF file, and bytes of one; the format's own limit.
+    std::uint64_t gguf_keys = std::uint64_t{1} << 20;
+    std::uint64_t gguf_key_bytes = 65'535;
+    /// Bytes of a string that is a value, and of one in an array (a token).
+    std::uint64_t gguf_string_bytes = std::uint64_t{16} << 20;
+    std::uint64_t gguf_token_bytes = std::uint64_t{1} << 20;
+    std::uint64_t gguf_array_elements = std::uint64_t{1} << 26;
+    /// Bytes of one token; published vocabularies stay below 600.
+    std::size_t token_bytes = 1024;
+    /// Bytes of a split pattern in tokenizer.json.
+    std::size_t pattern_bytes = std::size_t{16} << 10;
 };
 
 }  // namespace qtk

@@ -38,8 +38,10 @@ class pretokenizer {
     explicit pretokenizer(std::string_view pattern = gpt2_split) {
         int fault = 0;
         PCRE2_SIZE where = 0;
-        code_.reset(pcre2_compile_8(bytes(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP, &fault,
-                                    &where, nullptr),
+        // \C could cut a character in two.
+        code_.reset(pcre2_compile_8(bytes(pattern), pattern.size(),
+                                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &fault, &where,
+                                    nullptr),
                     &pcre2_code_free_8);
         if (!code_)
             throw value_error("the split pattern does not compile at character " +
@@ -65,9 +67,14 @@ class pretokenizer {
 
         std::size_t done = 0;
         while (done < text.size()) {
-            int const found =
-                pcre2_match_8(code_.get(), bytes(text), text.size(), done,
-                              PCRE2_NOTEMPTY | PCRE2_NO_UTF_CHECK, match.get(), limits.get());
+            auto const search = [&](std::uint32_t options) {
+                return pcre2_match_8(code_.get(), bytes(text), text.size(), done,
+                                     PCRE2_NOTEMPTY | PCRE2_NO_UTF_CHECK | options, match.get(),
+                                     limits.get());
+            };
+            int found = search(0);
+            // JIT's stack is small; the interpreter keeps its own on the heap.
+            if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = search(PCRE2_NO_JIT);
             if (found == PCRE2_ERROR_NOMATCH) break;
             if (found < 0)
                 throw value_error("the text cannot be split after byte " + std::to_string(done) +
