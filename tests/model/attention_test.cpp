@@ -9,6 +9,10 @@
 #include <cmath>
 #include <vector>
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 namespace {
 
 using qtk::matrix;
@@ -20,13 +24,17 @@ matrix random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed) {
     return m;
 }
 
-// The formula in the header's head, one value at a time in double precision.
+// The formula in the header's head, one value at a time in double precision, with the keys and values
+// of `earlier` tokens before the first query.
 double attended(qtk::attention_shape const& shape, matrix const& q, matrix const& k,
-                matrix const& v, std::size_t t, std::size_t head, std::size_t i) {
+                matrix const& v, std::size_t t, std::size_t head, std::size_t i,
+                std::size_t earlier = 0) {
     std::size_t const d = shape.head_dim, kv = head / (shape.heads / shape.kv_heads);
-    std::vector<double> weights(t + 1);
+    std::size_t const last = earlier + t;
+    std::vector<double> weights(last + 1);
     double total = 0.0, result = 0.0;
-    for (std::size_t s = 0; s <= t; ++s) {
+    for (std::size_t s = 0; s <= last; ++s) {
+        if (shape.window != 0 && s + shape.window <= last) continue;
         double score = 0.0;
         for (std::size_t c = 0; c < d; ++c)
             score +=
@@ -34,7 +42,7 @@ double attended(qtk::attention_shape const& shape, matrix const& q, matrix const
         weights[s] = std::exp(score / std::sqrt(static_cast<double>(d)));
         total += weights[s];
     }
-    for (std::size_t s = 0; s <= t; ++s)
+    for (std::size_t s = 0; s <= last; ++s)
         result += weights[s] / total * static_cast<double>(v(s, kv * d + i));
     return result;
 }
@@ -114,3 +122,63 @@ TEST_CASE("views into one wide matrix give the same as matrices of their own") {
                           b.view());
     CHECK(a == b);
 }
+
+TEST_CASE("a window hides what lies far back, with and without tokens before the first query") {
+    for (std::size_t const window : {1u, 2u, 63u, 64u, 65u, 100u, 200u})
+        for (std::size_t const earlier : {0u, 1u, 64u, 150u})
+            for (std::size_t const tokens : {1u, 2u, 64u, 130u}) {
+                CAPTURE(window);
+                CAPTURE(earlier);
+                CAPTURE(tokens);
+                qtk::attention_shape const shape{4, 2, 4, window};
+                matrix const q = random_matrix(tokens, 16, 1),
+                             k = random_matrix(earlier + tokens, 8, 2),
+                             v = random_matrix(earlier + tokens, 8, 3);
+                matrix y(tokens, 16);
+                qtk::causal_attention(shape, q.view(), k.view(), v.view(), y.view());
+                double worst = 0.0;
+                for (std::size_t t = 0; t < tokens; ++t)
+                    for (std::size_t c = 0; c < 16; ++c)
+                        worst = std::max(
+                            worst, std::fabs(static_cast<double>(y(t, c)) -
+                                             attended(shape, q, k, v, t, c / 4, c % 4, earlier)));
+                CHECK(worst < 5.0 * (16 * 10 + 280) * 0x1p-24);
+            }
+}
+
+TEST_CASE("a window as long as the text is none") {
+    matrix const q = random_matrix(90, 4, 1);
+    matrix all(90, 4), wide(90, 4), narrow(90, 4);
+    qtk::causal_attention({2, 2, 2}, q.view(), q.view(), q.view(), all.view());
+    qtk::causal_attention({2, 2, 2, 90}, q.view(), q.view(), q.view(), wide.view());
+    qtk::causal_attention({2, 2, 2, 89}, q.view(), q.view(), q.view(), narrow.view());
+    CHECK(all == wide);
+    CHECK(all != narrow);
+}
+
+TEST_CASE("keys that no query of a block sees are not read") {
+    matrix const q = random_matrix(64, 4, 1);
+    matrix k = random_matrix(200, 4, 2), before(64, 4), after(64, 4);
+    qtk::causal_attention({2, 2, 2, 10}, q.view(), k.view(), k.view(), before.view());
+    // The first query stands at 136 and sees 127 .. 136.
+    std::fill_n(k.data(), 127 * 4, std::nanf(""));
+    qtk::causal_attention({2, 2, 2, 10}, q.view(), k.view(), k.view(), after.view());
+    CHECK(before == after);
+}
+
+#if defined(_OPENMP)
+TEST_CASE("the number of threads does not change a bit") {
+    matrix const q = random_matrix(400, 64, 1);  // large enough to be shared
+    int const threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    matrix alone(400, 64);
+    qtk::causal_attention({4, 4, 16}, q.view(), q.view(), q.view(), alone.view());
+    for (int const count : {2, 3, 7}) {
+        omp_set_num_threads(count);
+        matrix y(400, 64);
+        qtk::causal_attention({4, 4, 16}, q.view(), q.view(), q.view(), y.view());
+        CHECK(y == alone);
+    }
+    omp_set_num_threads(threads);
+}
+#endif

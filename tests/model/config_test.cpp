@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -88,15 +89,32 @@ TEST_CASE("rope_theta is read from all the places where it is written") {
 }
 
 TEST_CASE("rotary embeddings that are not implemented are refused") {
-    CHECK(refusal(with(llama(), "rope_scaling", {{"type", "linear"}, {"factor", 2.0}})) ==
-          "config.json: rope_scaling: type: expected \"default\", all that is supported, found "
-          "\"linear\"");
-    for (char const* kind : {"llama3", "yarn", "dynamic", "longrope"})
+    for (char const* kind : {"yarn", "dynamic", "longrope"})
         CHECK(refusal(with(llama(), "rope_parameters", {{"rope_type", kind}}))
                   .starts_with("config.json: rope_parameters: rope_type: "));
     CHECK(refusal(with(llama(), "rope_parameters", {{"partial_rotary_factor", 0.5}})) !=
           "accepted");
     CHECK(refusal(with(llama(), "rope_scaling", "linear")) != "accepted");
+}
+
+TEST_CASE("the tokens that end a text are one or several") {
+    CHECK(parsed(gpt2()).eos.empty());
+    CHECK(parsed(with(gpt2(), "eos_token_id", 9)).eos == std::vector<std::int32_t>{9});
+    CHECK(parsed(with(llama(), "eos_token_id", {8, 9})).eos == std::vector<std::int32_t>{8, 9});
+    CHECK(refusal(with(llama(), "eos_token_id", {8, 10})) ==
+          "config.json: eos_token_id: expected a token from 0 to 9, found 10");
+    CHECK(refusal(with(llama(), "bos_token_id", {1, 2})) ==
+          "config.json: bos_token_id: expected one token, found [1,2]");
+}
+
+TEST_CASE("known networks of other kinds are refused by name") {
+    CHECK(refusal(with(llama(), "model_type", "mixtral")) ==
+          "config.json: model_type: mixtral is a decoder with a choice of experts in each block, "
+          "which qtk does not run; it runs gpt2, llama, mistral, qwen2 and opt");
+    for (char const* type : {"gemma", "gemma2", "gemma3", "bloom", "gpt_neox", "falcon", "phi",
+                             "mamba", "qwen2_moe", "qwen3", "t5", "bert"})
+        CHECK(refusal(with(llama(), "model_type", type))
+                  .starts_with(std::string("config.json: model_type: ") + type + " is a"));
 }
 
 TEST_CASE("every missing field is named") {
@@ -132,8 +150,8 @@ TEST_CASE("absurd values are refused with what was expected and found") {
 }
 
 TEST_CASE("what would change the computation and is not implemented is refused") {
-    CHECK(refusal(with(gpt2(), "model_type", "gptj")) ==
-          "config.json: model_type: expected gpt2 or llama, found \"gptj\"");
+    CHECK(refusal(with(gpt2(), "model_type", "qwen9")) ==
+          "config.json: model_type: expected gpt2, llama, mistral, qwen2 or opt, found \"qwen9\"");
     CHECK(refusal(with(gpt2(), "activation_function", "mish")) != "accepted");
     CHECK(refusal(with(gpt2(), "scale_attn_weights", false)) != "accepted");
     CHECK(refusal(with(gpt2(), "scale_attn_by_inverse_layer_idx", true)) != "accepted");

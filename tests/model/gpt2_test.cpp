@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/model/gpt2.hpp>
+// The header under test comes first, so that it is seen to need nothing else.
+#include <qtk/model/checkpoint_reader.hpp>
 #include <qtk/model/load.hpp>
 
 #include <doctest/doctest.h>
@@ -34,8 +36,8 @@ TEST_CASE("a GPT-2 block follows its formula, written out in double precision") 
     auto const folder = qtk_test::tiny_gpt2();
     qtk_test::temporary_folder const place;
     folder.write(place.path());
-    auto const file = qtk::checkpoint::open(place.path());
-    qtk::weight_reader reader(file);
+    auto const file = std::make_shared<qtk::checkpoint const>(qtk::checkpoint::open(place.path()));
+    qtk::checkpoint_reader reader(file);
     auto const tested =
         qtk::gpt2_block::load(reader, qtk::read_config(place.path()), "transformer.h.1.");
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/model/llama.hpp>
+// The header under test comes first, so that it is seen to need nothing else.
+#include <qtk/model/checkpoint_reader.hpp>
 #include <qtk/model/load.hpp>
 
 #include <doctest/doctest.h>
@@ -47,8 +49,8 @@ TEST_CASE("a Llama block follows its formula, written out in double precision") 
     auto const folder = qtk_test::tiny_llama();
     qtk_test::temporary_folder const place;
     folder.write(place.path());
-    auto const file = qtk::checkpoint::open(place.path());
-    qtk::weight_reader reader(file);
+    auto const file = std::make_shared<qtk::checkpoint const>(qtk::checkpoint::open(place.path()));
+    qtk::checkpoint_reader reader(file);
     auto tested = qtk::llama_block::load(reader, qtk::read_config(place.path()), "model.layers.1.");
     tested.set_rotary(std::make_shared<qtk::rotary const>(10000.0, 4));
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "tiny_model.hpp"
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -12,7 +13,8 @@
 
 namespace {
 
-using qtk_test::model_folder, qtk_test::temporary_folder, qtk_test::tiny_gpt2, qtk_test::tiny_llama;
+using qtk_test::model_folder, qtk_test::temporary_folder, qtk_test::tiny_gpt2, qtk_test::tiny_llama,
+    qtk_test::tiny_opt;
 
 qtk::decoder loaded(model_folder const& model, qtk::load_options const& options = {}) {
     temporary_folder const folder;
@@ -127,15 +129,93 @@ TEST_CASE("biases of Llama layers are read where the configuration has them") {
     });
 }
 
+TEST_CASE("an OPT folder is read, with and without its wrapper's name") {
+    auto const wrapped = tiny_opt();
+    auto const model = loaded(wrapped);
+    auto const names = names_of(model);
+    REQUIRE(names.size() == 12);
+    CHECK(names[0] == "model.decoder.layers.0.self_attn.q_proj");
+    CHECK(names[3] == "model.decoder.layers.0.self_attn.out_proj");
+    CHECK(names[11] == "model.decoder.layers.1.fc2");
+    auto bare = wrapped;
+    bare.tensors.clear();
+    for (auto const& [name, tensor] : wrapped.tensors)
+        bare.tensors[name.substr(std::string("model.").size())] = tensor;
+    CHECK(model.forward(some_tokens) == loaded(bare).forward(some_tokens));
+}
+
+TEST_CASE("OPT's first two positions stand for padding and are not used") {
+    auto plain = tiny_opt(), other = plain;
+    auto& rows = other.tensors["model.decoder.embed_positions.weight"].values;
+    std::fill_n(rows.begin(), 16, 9.0f);
+    CHECK(loaded(plain).forward(some_tokens) == loaded(other).forward(some_tokens));
+    rows[16] += 1.0f;
+    CHECK(loaded(plain).forward(some_tokens) != loaded(other).forward(some_tokens));
+    other.tensors["model.decoder.embed_positions.weight"].shape = {6, 8};
+    rows.resize(48);
+    CHECK(refusal(other).find("config.json wants [8, 8], found [6, 8]") != std::string::npos);
+}
+
+TEST_CASE("narrow tokens are projected, through a tied head and through one of its own") {
+    auto model = tiny_opt();
+    model.config["word_embed_proj_dim"] = 4;
+    model.add("model.decoder.embed_tokens.weight", {11, 4});
+    CHECK(refusal(model).find("project_in.weight\" is missing") != std::string::npos);
+    model.add("model.decoder.project_in.weight", {8, 4});
+    model.add("model.decoder.project_out.weight", {4, 8});
+    auto const tied = loaded(model);
+    CHECK(tied.head().cols() == 8);
+    model.config["tie_word_embeddings"] = false;
+    model.add("lm_head.weight", {11, 4});
+    auto const untied = loaded(model);
+    // The head's rows are those of the file times project_out.
+    auto const& narrow = model.tensors.at("lm_head.weight").values;
+    auto const& out = model.tensors.at("model.decoder.project_out.weight").values;
+    double expected = 0.0;
+    for (std::size_t i = 0; i < 4; ++i)
+        expected += static_cast<double>(narrow[3 * 4 + i]) * static_cast<double>(out[i * 8 + 5]);
+    CHECK(static_cast<double>(untied.head().floats()(3, 5)) ==
+          doctest::Approx(expected).epsilon(1e-5));
+    CHECK(tied.forward(some_tokens) != untied.forward(some_tokens));
+}
+
+TEST_CASE("a Qwen2 folder has biases for queries, keys and values alone") {
+    auto model = tiny_llama();
+    model.config["model_type"] = "qwen2";
+    CHECK(refusal(model).find("\"model.layers.0.self_attn.q_proj.bias\" is missing") !=
+          std::string::npos);
+    for (std::string const block : {"model.layers.0.", "model.layers.1."}) {
+        model.add(block + "self_attn.q_proj.bias", {16});
+        model.add(block + "self_attn.k_proj.bias", {8});
+        model.add(block + "self_attn.v_proj.bias", {8});
+    }
+    CHECK(refusal(model) == "accepted");
+    model.add("model.layers.0.self_attn.o_proj.bias", {8});
+    CHECK(refusal(model).find("has no place") != std::string::npos);
+}
+
+TEST_CASE("a window of two tokens changes the third token, and one as long as the text nothing") {
+    auto model = tiny_llama();
+    model.config["model_type"] = "mistral";
+    model.config["sliding_window"] = 2;
+    auto const all = loaded(tiny_llama()).forward(some_tokens);
+    auto const windowed = loaded(model).forward(some_tokens);
+    for (std::size_t i = 0; i < 11; ++i) CHECK(windowed(1, i) == all(1, i));
+    CHECK(windowed(2, 0) != all(2, 0));
+    model.config["sliding_window"] = 4;
+    CHECK(loaded(model).forward(some_tokens) == all);
+}
+
 TEST_CASE("every tensor is missed by name") {
-    for (auto const& whole : {tiny_gpt2(), tiny_llama()})
+    for (auto const& whole : {tiny_gpt2(), tiny_llama(), tiny_opt()})
         for (auto const& [name, tensor] : whole.tensors) {
             auto less = whole;
             less.tensors.erase(name);
             std::string const text = refusal(less);
             CAPTURE(text);
             // The first tensor also decides between the two ways to name all others.
-            if (name == "transformer.wte.weight" || name == "model.embed_tokens.weight")
+            if (name == "transformer.wte.weight" || name == "model.embed_tokens.weight" ||
+                name == "model.decoder.embed_tokens.weight")
                 CHECK(text.find("is missing") != std::string::npos);
             else
                 CHECK(text.find("the tensor \"" + name + "\" is missing") != std::string::npos);
@@ -148,7 +228,7 @@ TEST_CASE("a tensor of another shape is refused with both shapes") {
     CHECK(refusal(model) ==
           "DIR: tensor \"transformer.h.1.mlp.c_fc.weight\": config.json wants [8, 12], found [12, "
           "8]");
-    for (auto const& whole : {tiny_gpt2(), tiny_llama()})
+    for (auto const& whole : {tiny_gpt2(), tiny_llama(), tiny_opt()})
         for (auto const& [name, tensor] : whole.tensors) {
             auto bent = whole;
             bent.tensors[name].shape.push_back(1);

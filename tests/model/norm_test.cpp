@@ -79,3 +79,12 @@ TEST_CASE("RMS norm does not depend on the scale of its input") {
     for (float& v : scaled) v *= 1024.0f;
     CHECK(applied(n, 1, x) == applied(n, 1, scaled));
 }
+
+TEST_CASE("no normalization leaves rows as they are") {
+    qtk::norm const none{.type = qtk::norm::kind::none, .weight = {}, .bias = {}};
+    std::vector<float> x{1.0f, -2.0f, 3.0f, 4.0f}, y(4);
+    none.apply(qtk::matrix_view<float const>(x.data(), 2, 2), {y.data(), 2, 2});
+    CHECK(y == x);
+    none.apply(qtk::matrix_view<float const>(x.data(), 2, 2), {x.data(), 2, 2});
+    CHECK(y == x);
+}

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -19,7 +21,9 @@ matrix random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed) {
     return m;
 }
 
-constexpr qtk::attention_shape shape{4, 2, 6};
+qtk::attention_shape seeing(std::size_t window) {
+    return {4, 2, 6, window};
+}
 
 }  // namespace
 
@@ -29,44 +33,75 @@ TEST_CASE("what is written is read back, floats as they are and codes within hal
         qtk::head_rows rows(storage, 8, 2, 6);
         rows.write(0, {x.data(), 2, 12, 12});
         rows.write(2, {x.data() + 24, 3, 12, 12});
-        matrix scratch;
-        auto const back = rows.read(5, scratch);
-        for (std::size_t r = 0; r < 5; ++r)
-            for (std::size_t h = 0; h < 2; ++h) {
+        std::vector<float> scratch;
+        for (std::size_t h = 0; h < 2; ++h) {
+            auto const back = rows.read(h, 1, 4, scratch);
+            CHECK(back.rows == 4);
+            CHECK(back.cols == 6);
+            CHECK(scratch.empty() == (storage == qtk::kv_storage::f32));
+            for (std::size_t r = 1; r < 5; ++r) {
                 float largest = 0.0f;
                 for (std::size_t c = 0; c < 6; ++c)
                     largest = std::max(largest, std::fabs(x(r, h * 6 + c)));
                 float const step = storage == qtk::kv_storage::f32 ? 0.0f : largest / 127.0f;
                 for (std::size_t c = 0; c < 6; ++c)
-                    CHECK(std::fabs(back(r, h * 6 + c) - x(r, h * 6 + c)) <= 0.501f * step);
+                    CHECK(std::fabs(back(r - 1, c) - x(r, h * 6 + c)) <= 0.501f * step);
             }
+        }
     }
     CHECK(qtk::head_rows(qtk::kv_storage::f32, 8, 2, 6).bytes() == 8 * 12 * 4);
     CHECK(qtk::head_rows(qtk::kv_storage::i8, 8, 2, 6).bytes() == 8 * 12 + 8 * 2 * 4);
 }
 
-TEST_CASE("attention after a past is attention to the whole text") {
-    matrix const q = random_matrix(9, 24, 1), k = random_matrix(9, 12, 2),
-                 v = random_matrix(9, 12, 3);
-    matrix whole(9, 24);
-    qtk::attend(shape, nullptr, q.view(), k.view(), v.view(), whole.view());
-    qtk::layer_past past(qtk::kv_storage::f32, 9, shape);
-    std::size_t done = 0;
-    for (std::size_t const count : {std::size_t{4}, std::size_t{1}, std::size_t{4}}) {
-        matrix y(count, 24);
-        qtk::attend(shape, &past, {q.data() + done * 24, count, 24, 24},
-                    {k.data() + done * 12, count, 12, 12}, {v.data() + done * 12, count, 12, 12},
-                    y.view());
-        for (std::size_t r = 0; r < count; ++r)
-            for (std::size_t c = 0; c < 24; ++c)
-                CHECK(std::fabs(y(r, c) - whole(done + r, c)) < 1e-5f);
-        done += count;
-        CHECK(past.length() == done);
+TEST_CASE("attention after a past is attention to the whole text, with and without a window") {
+    for (std::size_t const window : {0u, 1u, 3u, 9u}) {
+        auto const shape = seeing(window);
+        matrix const q = random_matrix(9, 24, 1), k = random_matrix(9, 12, 2),
+                     v = random_matrix(9, 12, 3);
+        matrix whole(9, 24);
+        qtk::attend(shape, nullptr, q.view(), k.view(), v.view(), whole.view());
+        qtk::layer_past past(qtk::kv_storage::f32, 9, shape);
+        std::size_t done = 0;
+        for (std::size_t const count : {std::size_t{4}, std::size_t{1}, std::size_t{4}}) {
+            matrix y(count, 24);
+            qtk::attend(shape, &past, {q.data() + done * 24, count, 24, 24},
+                        {k.data() + done * 12, count, 12, 12},
+                        {v.data() + done * 12, count, 12, 12}, y.view());
+            for (std::size_t r = 0; r < count; ++r)
+                for (std::size_t c = 0; c < 24; ++c)
+                    CHECK(std::fabs(y(r, c) - whole(done + r, c)) < 1e-5f);
+            done += count;
+            CHECK(past.length() == done);
+        }
+        past.shorten(3);
+        CHECK(past.length() == 3);
+        past.shorten(5);
+        CHECK(past.length() == 3);
     }
-    past.shorten(3);
-    CHECK(past.length() == 3);
-    past.shorten(5);
-    CHECK(past.length() == 3);
+}
+
+TEST_CASE("attention to codes is attention to what they decode to") {
+    for (std::size_t const window : {0u, 4u})
+        for (std::size_t const count : {std::size_t{1}, std::size_t{2}, std::size_t{70}}) {
+            auto const shape = seeing(window);
+            matrix const q = random_matrix(count, 24, 1), k = random_matrix(90, 12, 2),
+                         v = random_matrix(90, 12, 3);
+            qtk::layer_past past(qtk::kv_storage::i8, 90, shape);
+            past.append({k.data(), 90 - count, 12}, {v.data(), 90 - count, 12});
+            matrix y(count, 24), expected(count, 24), keys(90, 12), values(90, 12);
+            qtk::attend(shape, &past, q.view(), {k.data() + (90 - count) * 12, count, 12},
+                        {v.data() + (90 - count) * 12, count, 12}, y.view());
+            std::vector<float> scratch;
+            for (std::size_t h = 0; h < 2; ++h)
+                for (auto const& [from, to] :
+                     {std::pair(&past.keys(), &keys), std::pair(&past.values(), &values)}) {
+                    auto const head = from->read(h, 0, 90, scratch);
+                    for (std::size_t r = 0; r < 90; ++r)
+                        for (std::size_t c = 0; c < 6; ++c) (*to)(r, h * 6 + c) = head(r, c);
+                }
+            qtk::causal_attention(shape, q.view(), keys.view(), values.view(), expected.view());
+            CHECK(y == expected);
+        }
 }
 
 TEST_CASE("a cache has a past for each layer, and no more room than the context") {

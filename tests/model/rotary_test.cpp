@@ -68,3 +68,67 @@ TEST_CASE("a longer window does not change the turns of a shorter one") {
     (void)turned(angles, x, 1000);
     CHECK(turned(angles, x, 3) == before);
 }
+
+TEST_CASE("neighbours are turned together, by hand") {
+    // d = 4, theta = 100: the pairs are (0, 1) and (2, 3), turned by 1 and by 1/10.
+    qtk::rotary const angles(100.0, 4, {}, qtk::rope_pairs::neighbours);
+    CHECK(angles.pairs() == qtk::rope_pairs::neighbours);
+    auto const y = turned(angles, {1.0f, 0.0f, 0.0f, 1.0f}, 1);
+    CHECK(y[0] == static_cast<float>(std::cos(1.0)));
+    CHECK(y[1] == static_cast<float>(std::sin(1.0)));
+    CHECK(y[2] == -static_cast<float>(std::sin(0.1)));
+    CHECK(y[3] == static_cast<float>(std::cos(0.1)));
+}
+
+TEST_CASE("both pairings are one turn of a head whose values change places") {
+    qtk::rotary const halves(10000.0, 8), neighbours(10000.0, 8, {}, qtk::rope_pairs::neighbours);
+    auto const x = qtk::gaussian_vector(8, 5);
+    std::vector<float> mixed(8), back(8);
+    for (std::size_t i = 0; i < 4; ++i) mixed[2 * i] = x[i], mixed[2 * i + 1] = x[i + 4];
+    auto const y = turned(neighbours, mixed, 9);
+    for (std::size_t i = 0; i < 4; ++i) back[i] = y[2 * i], back[i + 4] = y[2 * i + 1];
+    CHECK(back == turned(halves, x, 9));
+}
+
+TEST_CASE("linear scaling makes positions nearer") {
+    qtk::rope_scaling const four{.type = qtk::rope_scaling::kind::linear, .factor = 4.0};
+    auto const x = qtk::gaussian_vector(8, 6);
+    CHECK(turned(qtk::rotary(10000.0, 8, four), x, 12) == turned(qtk::rotary(10000.0, 8), x, 3));
+}
+
+TEST_CASE("Llama 3.1's scaling keeps fast turns, stretches slow ones and mixes those between") {
+    qtk::rope_scaling const scaling{.type = qtk::rope_scaling::kind::llama3,
+                                    .factor = 8.0,
+                                    .low = 1.0,
+                                    .high = 4.0,
+                                    .original_context = 8192};
+    auto const plain = qtk::rope_frequencies(500000.0, 128),
+               scaled = qtk::rope_frequencies(500000.0, 128, scaling);
+    REQUIRE(scaled.size() == 64);
+    CHECK(plain[0] == 1.0);
+    std::size_t kept = 0, stretched = 0, between = 0;
+    for (std::size_t i = 0; i < 64; ++i) {
+        double const length = 2.0 * M_PI / plain[i];  // tokens of a whole turn
+        if (length < 2048.0) {
+            CHECK(scaled[i] == plain[i]);
+            ++kept;
+        } else if (length > 8192.0) {
+            CHECK(scaled[i] == plain[i] / 8.0);
+            ++stretched;
+        } else {
+            double const smooth = (8192.0 / length - 1.0) / 3.0;
+            CHECK(scaled[i] ==
+                  doctest::Approx((1.0 - smooth) * plain[i] / 8.0 + smooth * plain[i]));
+            ++between;
+        }
+    }
+    CHECK(kept == 29);
+    CHECK(between == 6);
+    CHECK(stretched == 29);
+}
+
+TEST_CASE("frequencies of one's own are taken as they are") {
+    auto const x = qtk::gaussian_vector(4, 7);
+    CHECK(turned(qtk::rotary(std::vector<double>{1.0, 0.1}), x, 6) ==
+          turned(qtk::rotary(100.0, 4), x, 6));
+}

@@ -1,100 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/model/weights.hpp>
+// The header under test comes first, so that it is seen to need nothing else.
+#include <qtk/core/random.hpp>
 
 #include <doctest/doctest.h>
 
-#include "tiny_model.hpp"
+#include <algorithm>
 #include <limits>
-#include <string>
+#include <vector>
 
 namespace {
-
-// One file with a vector v of 2, a matrix m of [2, 3] and an empty tensor.
-struct one_file {
-    one_file() {
-        qtk_test::model_folder model;
-        model.tensors["v"] = {{2}, {1.0f, 2.0f}};
-        model.tensors["m"] = {{2, 3}, {1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f}};
-        model.tensors["bad"] = {{2, 2}, {1.0f, infinity, 3.0f, -infinity}};
-        model.tensors["none"] = {{0}, {}};
-        model.write(folder.path());
-    }
-    [[nodiscard]] qtk::checkpoint open() const { return qtk::checkpoint::open(folder.path()); }
-
-    static constexpr float infinity = std::numeric_limits<float>::infinity();
-    qtk_test::temporary_folder folder;
-};
-
+qtk::matrix some_floats() {
+    qtk::matrix w(5, 7);
+    std::ranges::copy(qtk::gaussian_vector(35, 1), w.data());
+    return w;
+}
 }  // namespace
 
-TEST_CASE("an empty tensor is read as such") {
-    one_file const files;
-    auto const file = files.open();
-    CHECK(qtk::weight_reader(file).vector("none", 0).empty());
-}
-
-TEST_CASE("vectors, matrices and transposed matrices are read") {
-    one_file const files;
-    auto const file = files.open();
-    qtk::weight_reader reader(file);
-    CHECK(reader.has("v"));
-    CHECK_FALSE(reader.has("w"));
-    CHECK(reader.vector("v", 2) == std::vector<float>{1.0f, 2.0f});
-    auto const m = reader.weight("m", 2, 3);
-    CHECK(m(0, 2) == 3.0f);
-    CHECK(m(1, 0) == 4.0f);
-    auto const t = reader.transposed("m", 3, 2);
-    for (std::size_t r = 0; r < 2; ++r)
-        for (std::size_t c = 0; c < 3; ++c) CHECK(t(c, r) == m(r, c));
-}
-
-TEST_CASE("another shape is refused, also if the size is the same") {
-    one_file const files;
-    auto const file = files.open();
-    qtk::weight_reader reader(file);
-    CHECK_THROWS_AS((void)reader.vector("v", 3), qtk::io_error);
-    CHECK_THROWS_AS((void)reader.vector("m", 6), qtk::io_error);
-    CHECK_THROWS_AS((void)reader.weight("m", 3, 2), qtk::io_error);
-    CHECK_THROWS_AS((void)reader.transposed("m", 2, 3), qtk::io_error);
-    CHECK_THROWS_WITH_AS(
-        (void)reader.weight("v", 2, 1),
-        (file.path() + ": tensor \"v\": config.json wants [2, 1], found [2]").c_str(),
-        qtk::io_error);
-}
-
-TEST_CASE("infinities follow the policy") {
-    one_file const files;
-    auto const file = files.open();
-    try {
-        (void)qtk::weight_reader(file).weight("bad", 2, 2);
-        FAIL("accepted");
-    } catch (qtk::nonfinite_error const& fault) {
-        CHECK(fault.count == 2);
-        CHECK(fault.first == 1);
-        CHECK(std::string(fault.what()).find("tensor \"bad\"") != std::string::npos);
+TEST_CASE("halves hold what rounding to 16 bits leaves") {
+    qtk::matrix const w = some_floats();
+    qtk::matrix const half = qtk::half_weight(w.view(), qtk::gguf_type::f16).floats(),
+                      brain = qtk::half_weight(w.view(), qtk::gguf_type::bf16).floats();
+    for (std::size_t i = 0; i < 35; ++i) {
+        CHECK(half.data()[i] == qtk::f16_to_float(qtk::float_to_f16(w.data()[i])));
+        CHECK(brain.data()[i] == qtk::bf16_to_float(qtk::float_to_bf16(w.data()[i])));
     }
-    auto const read = [&](qtk::nonfinite policy) {
-        return qtk::weight_reader(file, policy).vector("bad", 4);
-    };
-    CHECK_THROWS_AS((void)read(qtk::nonfinite::zero), qtk::io_error);  // the shape comes first
-    auto const zeroed = qtk::weight_reader(file, qtk::nonfinite::zero).weight("bad", 2, 2);
-    CHECK(zeroed(0, 1) == 0.0f);
-    CHECK(zeroed(1, 1) == 0.0f);
-    auto const clipped = qtk::weight_reader(file, qtk::nonfinite::saturate).weight("bad", 2, 2);
-    CHECK(clipped(0, 1) == 3.0f);
-    CHECK(clipped(1, 1) == -3.0f);
+    CHECK(qtk::half_weight(w.view(), qtk::gguf_type::f16).bytes() == 70);
 }
 
-TEST_CASE("a tensor that nobody asked for is an error, an ignored one is not") {
-    one_file const files;
-    auto const file = files.open();
-    qtk::weight_reader reader(file);
-    (void)reader.vector("v", 2);
-    (void)reader.vector("none", 0);
-    CHECK_THROWS_AS(reader.require_all_used(), qtk::io_error);
-    reader.ignore("bad");
-    (void)reader.weight("m", 2, 3);
-    reader.require_all_used();
-    reader.ignore("not there");
-    reader.require_all_used();
+TEST_CASE("NaN and infinities are found where they lie, in every float type") {
+    qtk::matrix w = some_floats();
+    for (auto const type : {qtk::gguf_type::f16, qtk::gguf_type::bf16}) {
+        qtk::weight_matrix const fine = qtk::half_weight(w.view(), type);
+        CHECK(qtk::find_nonfinite(fine.find<qtk::stored_weight>()->blocks).count == 0);
+    }
+    w(3, 2) = std::numeric_limits<float>::infinity();
+    w(4, 6) = std::numeric_limits<float>::quiet_NaN();
+    for (auto const type : {qtk::gguf_type::f16, qtk::gguf_type::bf16}) {
+        qtk::weight_matrix const bad = qtk::half_weight(w.view(), type);
+        auto const found = qtk::find_nonfinite(bad.find<qtk::stored_weight>()->blocks);
+        CHECK(found.count == 2);
+        CHECK(found.first == 23);
+    }
+    auto const* const bytes = reinterpret_cast<std::uint8_t const*>(w.data());
+    auto const found = qtk::find_nonfinite({qtk::gguf_type::f32, {bytes, 140}, 5, 7});
+    CHECK(found.count == 2);
+    CHECK(found.first == 23);
 }

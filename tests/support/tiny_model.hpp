@@ -118,4 +118,32 @@ inline model_folder tiny_llama() {
     return m;
 }
 
+/// OPT with 2 blocks, width 8, 2 heads, 11 tokens, a context of 6 and an inner width of 12.
+inline model_folder tiny_opt(std::string const& root = "model.decoder.") {
+    model_folder m;
+    m.config = {{"model_type", "opt"}, {"num_hidden_layers", 2},       {"hidden_size", 8},
+                {"ffn_dim", 12},       {"max_position_embeddings", 6}, {"num_attention_heads", 2},
+                {"vocab_size", 11}};
+    m.add(root + "embed_tokens.weight", {11, 8});
+    m.add(root + "embed_positions.weight", {8, 8});
+    for (int i = 0; i < 2; ++i) {
+        std::string const block = root + "layers." + std::to_string(i) + ".";
+        for (char const* name : {"self_attn_layer_norm", "final_layer_norm"}) {
+            m.add(block + name + ".weight", {8});
+            m.add(block + name + ".bias", {8});
+        }
+        for (char const* name : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+            m.add(block + "self_attn." + name + ".weight", {8, 8});
+            m.add(block + "self_attn." + name + ".bias", {8});
+        }
+        m.add(block + "fc1.weight", {12, 8});
+        m.add(block + "fc1.bias", {12});
+        m.add(block + "fc2.weight", {8, 12});
+        m.add(block + "fc2.bias", {8});
+    }
+    m.add(root + "final_layer_norm.weight", {8});
+    m.add(root + "final_layer_norm.bias", {8});
+    return m;
+}
+
 }  // namespace qtk_test

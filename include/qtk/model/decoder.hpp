@@ -2,8 +2,8 @@
 //
 // What does a language model say comes next? Embedding, blocks of one kind, a last normalization
 // and the head, [vocabulary, width], which is often the embedding again. Const members may be
-// called from several threads at once; one call computes on one thread, and the result does not
-// depend on how many calls run beside it.
+// called from several threads at once; the result depends neither on the number of threads nor on what
+// runs beside it.
 #pragma once
 
 #include <qtk/core/error.hpp>
@@ -15,6 +15,7 @@
 #include <qtk/model/linear.hpp>
 #include <qtk/model/llama.hpp>
 #include <qtk/model/norm.hpp>
+#include <qtk/model/opt.hpp>
 #include <qtk/model/past.hpp>
 #include <qtk/xtensor.hpp>
 
@@ -31,7 +32,8 @@
 namespace qtk {
 
 /// The blocks of a network; all of one kind.
-using decoder_blocks = std::variant<std::vector<gpt2_block>, std::vector<llama_block>>;
+using decoder_blocks =
+    std::variant<std::vector<gpt2_block>, std::vector<llama_block>, std::vector<opt_block>>;
 
 class decoder {
   public:

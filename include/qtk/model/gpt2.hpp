@@ -10,6 +10,7 @@
 
 #include <qtk/core/matrix.hpp>
 #include <qtk/kernel/activation.hpp>
+#include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
 #include <qtk/model/norm.hpp>
@@ -72,7 +73,8 @@ class gpt2_block {
         ln_2_.apply(x, normed.view());
         observe(c_fc_, normed.view());
         c_fc_.apply(normed.view(), inner.view());
-        activate(act_, inner.view().flat());
+        parallel_for(inner.rows(), 2 * inner.view().size(),
+                     [&](std::size_t r) { activate(act_, inner.view().row(r)); });
         observe(mlp_proj_, inner.view());
         mlp_proj_.apply_add(inner.view(), x);
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One block of Llama (Touvron et al. 2023): RMS norm before each part, rotary positions, query
-// heads that share keys and values, a gated feed-forward part (Shazeer 2020). Names of Hugging
-// Face's files.
+// heads that share keys and values, a gated feed-forward part (Shazeer 2020). Mistral and Qwen2 have
+// the same block with a window and with biases. Names of Hugging Face's files.
 //
 //   x += o_proj(attention(rotate(q_proj n), rotate(k_proj n), v_proj n))   n = input_layernorm(x)
 //   x += down_proj(silu(gate_proj n) * up_proj n)                n = post_attention_layernorm(x)
@@ -10,6 +10,7 @@
 
 #include <qtk/core/matrix.hpp>
 #include <qtk/kernel/activation.hpp>
+#include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
 #include <qtk/model/norm.hpp>
@@ -17,6 +18,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +27,8 @@ namespace qtk {
 
 class llama_block {
   public:
-    /// `prefix` is what stands before "input_layernorm": "model.layers.0." for the first block.
+    /// `prefix` is what stands before "input_layernorm": "model.layers.0." for the first block,
+    /// which sees back as far as `config.window`, whatever its number.
     [[nodiscard]] static llama_block load(weight_reader& file, decoder_config const& config,
                                           std::string const& prefix) {
         std::size_t const width = config.width, inner = config.inner;
@@ -39,19 +42,20 @@ class llama_block {
         };
         auto const read_linear = [&](std::string const& name, std::size_t out, std::size_t in,
                                      bool has_bias) {
-            matrix weight = file.weight(name + ".weight", out, in);
+            weight_matrix weight = file.weight(name + ".weight", out, in);
             return linear(name, std::move(weight),
                           has_bias ? file.vector(name + ".bias", out) : std::vector<float>{});
         };
         bool const attention_bias = config.has_attention_bias, mlp_bias = config.has_mlp_bias;
         llama_block block;
-        block.shape_ = {config.heads, config.kv_heads, config.head_dim};
+        block.shape_ = {config.heads, config.kv_heads, config.head_dim, config.window};
         block.act_ = config.act;
         block.input_norm_ = read_norm(prefix + "input_layernorm");
         block.q_proj_ = read_linear(prefix + "self_attn.q_proj", queries, width, attention_bias);
         block.k_proj_ = read_linear(prefix + "self_attn.k_proj", keys, width, attention_bias);
         block.v_proj_ = read_linear(prefix + "self_attn.v_proj", keys, width, attention_bias);
-        block.o_proj_ = read_linear(prefix + "self_attn.o_proj", width, queries, attention_bias);
+        block.o_proj_ =
+            read_linear(prefix + "self_attn.o_proj", width, queries, config.has_output_bias);
         block.mlp_norm_ = read_norm(prefix + "post_attention_layernorm");
         block.gate_proj_ = read_linear(prefix + "mlp.gate_proj", inner, width, mlp_bias);
         block.up_proj_ = read_linear(prefix + "mlp.up_proj", inner, width, mlp_bias);
@@ -93,8 +97,12 @@ class llama_block {
         gate_proj_.apply(normed.view(), gate.view());
         observe(up_proj_, normed.view());
         up_proj_.apply(normed.view(), up.view());
-        activate(act_, gate.view().flat());
-        for (std::size_t i = 0; i < gate.view().size(); ++i) gate.data()[i] *= up.data()[i];
+        parallel_for(x.rows, 2 * gate.view().size(), [&](std::size_t r) {
+            std::span<float> const row = gate.view().row(r);
+            std::span<float const> const factors = up.view().row(r);
+            activate(act_, row);
+            for (std::size_t i = 0; i < row.size(); ++i) row[i] *= factors[i];
+        });
         observe(down_proj_, gate.view());
         down_proj_.apply_add(gate.view(), x);
     }

@@ -4,12 +4,15 @@
 //
 //   layer norm  y = (x - mean) / sqrt(variance + eps) * weight + bias   (Ba, Kiros, Hinton 2016)
 //   RMS norm    y = x / sqrt(mean of squares + eps) * weight            (Zhang, Sennrich 2019)
+//   none        y = x, where a network has no normalization
 #pragma once
 
 #include <qtk/core/contract.hpp>
 #include <qtk/core/matrix_view.hpp>
+#include <qtk/kernel/parallel.hpp>
 #include <qtk/kernel/row_math.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -18,19 +21,26 @@
 
 namespace qtk {
 
-/// The parameters of one normalization: width weights, and as many biases under layer norm.
+/// The parameters of one normalization: width weights, and as many biases under layer norm; none
+/// has neither.
 struct norm {
-    enum class kind : std::uint8_t { layer, rms };
+    enum class kind : std::uint8_t { layer, rms, none };
 
     kind type = kind::layer;
     std::vector<float> weight, bias;
     float epsilon = 1e-5f;
 
     /// y [t, width] from x [t, width]; x and y may be the same rows.
-    void apply(matrix_view<float const> x, matrix_view<float> y) const noexcept {
-        QTK_EXPECTS(x.rows == y.rows && x.cols == weight.size() && y.cols == weight.size());
+    void apply(matrix_view<float const> x, matrix_view<float> y) const {
+        QTK_EXPECTS(x.rows == y.rows && x.cols == y.cols);
+        QTK_EXPECTS(weight.size() == (type == kind::none ? 0 : x.cols));
         QTK_EXPECTS(bias.size() == (type == kind::layer ? weight.size() : 0));
-        for (std::size_t r = 0; r < x.rows; ++r) apply(x.row(r), y.row(r));
+        parallel_for(x.rows, x.rows * x.cols, [&](std::size_t r) {
+            if (type != kind::none)
+                apply(x.row(r), y.row(r));
+            else if (x.data != y.data)
+                std::copy_n(x.row(r).begin(), x.cols, y.row(r).begin());
+        });
     }
 
   private:

@@ -10,10 +10,12 @@
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/model/attention.hpp>
-#include <qtk/model/config.hpp>
+#include <qtk/model/attention_heads.hpp>
+#include <qtk/model/decoder_config.hpp>
 #include <qtk/quantizer/tile_quantizer.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -49,16 +51,18 @@ class head_rows {
                 write_head((first + r) * heads_ + h, row.subspan(h * head_dim_, head_dim_));
         }
     }
-    /// The first `count` rows as floats; `scratch` holds them where they are stored as codes.
-    [[nodiscard]] matrix_view<float const> read(std::size_t count, matrix& scratch) const {
+    /// Head h of the rows [first, first + count), [count, head_dim]; `scratch` holds them where
+    /// they are stored as codes.
+    [[nodiscard]] matrix_view<float const> read(std::size_t h, std::size_t first, std::size_t count,
+                                                std::vector<float>& scratch) const {
         if (storage_ == kv_storage::f32)
-            return {floats_.data(), count, floats_.cols(), floats_.cols()};
-        scratch = matrix(count, heads_ * head_dim_);
-        float* to = scratch.data();
-        for (std::size_t i = 0; i < count * heads_; ++i)
-            for (std::size_t c = 0; c < head_dim_; ++c)
-                *to++ = static_cast<float>(codes_[i * head_dim_ + c]) * scales_[i];
-        return scratch.view();
+            return detail::float_heads{floats_.view(), head_dim_}.read(h, first, count, scratch);
+        scratch.resize(std::max(scratch.size(), count * head_dim_));
+        for (std::size_t r = 0; r < count; ++r) {
+            std::size_t const i = (first + r) * heads_ + h;
+            decode(codes_.data() + i * head_dim_, scales_[i], scratch.data() + r * head_dim_);
+        }
+        return {scratch.data(), count, head_dim_};
     }
     [[nodiscard]] std::size_t bytes() const noexcept {
         return floats_.view().size() * sizeof(float) + codes_.size() +
@@ -66,6 +70,20 @@ class head_rows {
     }
 
   private:
+    void decode(std::int8_t const* codes, float scale, float* to) const noexcept {
+        // Steps of a fixed length, which compilers turn into vector code; a local array, which
+        // nothing aliases.
+        constexpr std::size_t step = 16;
+        std::size_t const whole = head_dim_ / step * step;
+        for (std::size_t c = 0; c < whole; c += step) {
+            std::array<float, step> values;
+            for (std::size_t i = 0; i < step; ++i)
+                values[i] = static_cast<float>(codes[c + i]) * scale;
+            std::copy(values.begin(), values.end(), to + c);
+        }
+        for (std::size_t c = whole; c < head_dim_; ++c)
+            to[c] = static_cast<float>(codes[c]) * scale;
+    }
     void write_head(std::size_t i, std::span<float const> values) {
         using quantizer = tile_quantizer<i8, origin::fixed>;
         float largest = 0.0f;
@@ -83,6 +101,7 @@ class head_rows {
     std::vector<std::int8_t> codes_;
     std::vector<float> scales_;
 };
+static_assert(detail::readable_heads<head_rows>);
 
 /// The past of one layer.
 class layer_past {
@@ -102,12 +121,9 @@ class layer_past {
         values_.write(length_, v);
         length_ += k.rows;
     }
-    [[nodiscard]] matrix_view<float const> keys(matrix& scratch) const {
-        return keys_.read(length_, scratch);
-    }
-    [[nodiscard]] matrix_view<float const> values(matrix& scratch) const {
-        return values_.read(length_, scratch);
-    }
+    /// Of length() tokens.
+    [[nodiscard]] head_rows const& keys() const noexcept { return keys_; }
+    [[nodiscard]] head_rows const& values() const noexcept { return values_; }
     /// Forgets all but the first `length` tokens.
     void shorten(std::size_t length) noexcept { length_ = std::min(length_, length); }
 
@@ -152,8 +168,7 @@ inline void attend(attention_shape const& shape, layer_past* past, matrix_view<f
                    matrix_view<float const> k, matrix_view<float const> v, matrix_view<float> y) {
     if (past == nullptr) return causal_attention(shape, q, k, v, y);
     past->append(k, v);
-    matrix key_scratch, value_scratch;
-    causal_attention(shape, q, past->keys(key_scratch), past->values(value_scratch), y);
+    detail::attend_rows(shape, q, past->keys(), past->values(), past->length(), y);
 }
 
 }  // namespace qtk

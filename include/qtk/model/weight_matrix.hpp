@@ -18,8 +18,10 @@
 #include <qtk/kernel/decode.hpp>
 #include <qtk/kernel/gemm.hpp>
 #include <qtk/kernel/gemv.hpp>
+#include <qtk/kernel/gguf_float.hpp>
 #include <qtk/kernel/gguf_product.hpp>
 #include <qtk/kernel/llm_int8.hpp>
+#include <qtk/kernel/parallel.hpp>
 #include <qtk/kernel/prepack.hpp>
 #include <qtk/kernel/product.hpp>
 #include <qtk/model/blas.hpp>
@@ -102,7 +104,7 @@ class weight_matrix {
         if (auto const* const codes = find<any_qmatrix>())
             return decode_rows(*codes, r, 1, to.data());
         if (auto const* const stored = find<stored_weight>())
-            return decode_gguf_row(stored->blocks, r, to);
+            return gguf_row_floats(stored->blocks, r, to);
         if (packed() != nullptr) {
             matrix const all = floats();
             std::ranges::copy(all.view().row(r), to.begin());
@@ -117,7 +119,8 @@ class weight_matrix {
             decode_rows(unpack(fast->weight), 0, rows_, all.data());
             return all;
         }
-        for (std::size_t r = 0; r < rows_; ++r) decode_row(r, all.view().row(r));
+        parallel_for(rows_, rows_ * cols_,
+                     [&](std::size_t r) { decode_row(r, all.view().row(r)); });
         return all;
     }
 
