@@ -95,7 +95,8 @@ TEST_CASE("the embedded corpus has two halves of eighty lines in eleven language
 }
 
 TEST_CASE("tokens of a text follow its BOS") {
-    qtk::byte_level_bpe const tokenizer(R"({"<|endoftext|>": 0, "a": 1})", "");
+    auto const tokenizer =
+        qtk::tokenizer::from(qtk::byte_level_bpe(R"({"<|endoftext|>": 0, "a": 1})", ""));
     std::vector<qtk::language_text> const texts{{"x", "aa"}, {"y", ""}};
     auto const with = qtk::tokenize(texts, tokenizer, 0);
     CHECK(with[0].language == "x");

@@ -53,7 +53,7 @@ std::vector<qtk::language_tokens> evaluation_tokens(std::filesystem::path const&
                                                     qtk::decoder const& model) {
     auto const texts =
         qtk::read_corpus(std::filesystem::path(QTK_DATA_DIR) / "corpus", qtk::evaluation_lines);
-    return qtk::tokenize(texts, qtk::byte_level_bpe::open(folder), model.config().bos);
+    return qtk::tokenize(texts, qtk::tokenizer::open(folder), model.config().bos);
 }
 
 void check_golden(std::string const& name) {

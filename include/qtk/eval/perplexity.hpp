@@ -88,6 +88,16 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
     return windows;
 }
 
+/// The same for a language's text, whose name stands before what is thrown.
+[[nodiscard]] inline std::vector<token_window> named_windows(language_tokens const& text,
+                                                             perplexity_protocol const& protocol) {
+    try {
+        return windows_of(text.tokens, protocol);
+    } catch (value_error const& fault) {
+        throw value_error(text.language + ": " + fault.what());
+    }
+}
+
 /// The loss of one window. Throws value_error like decoder::embed().
 [[nodiscard]] inline window_loss loss_of(decoder const& model, token_window const& window) {
     // Rows of logits are made and used a few at a time, so that they stay in the cache.
@@ -127,14 +137,10 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
     std::vector<language_loss> losses(corpus.size());
     std::vector<job> jobs;
     for (std::size_t i = 0; i < corpus.size(); ++i) {
-        try {
-            auto const windows = windows_of(corpus[i].tokens, protocol);
-            losses[i] = {corpus[i].language, std::vector<window_loss>(windows.size())};
-            for (std::size_t w = 0; w < windows.size(); ++w)
-                jobs.push_back({windows[w], &losses[i].windows[w]});
-        } catch (value_error const& fault) {
-            throw value_error(corpus[i].language + ": " + fault.what());
-        }
+        auto const windows = named_windows(corpus[i], protocol);
+        losses[i] = {corpus[i].language, std::vector<window_loss>(windows.size())};
+        for (std::size_t w = 0; w < windows.size(); ++w)
+            jobs.push_back({windows[w], &losses[i].windows[w]});
     }
     std::mutex telling;
     std::size_t done = 0;
@@ -175,7 +181,7 @@ struct perplexity_source {
     line_range lines{};
     std::size_t languages = 1;
     std::optional<std::int32_t> bos{};
-    std::string tokenizer_hash;  ///< byte_level_bpe::hash()
+    std::string tokenizer_hash;  ///< tokenizer::hash()
 };
 
 /// One sentence: data, split, window, stride, BOS, tokenizer.
