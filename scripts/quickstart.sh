@@ -10,19 +10,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib/packages.sh
 source scripts/lib/packages.sh
 
-need_compiler
-need_libraries
-
-build=build/quickstart
-mkdir -p build
-say "building the qtk program in $build"
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQTK_BUILD_TESTS=OFF -DQTK_BUILD_BENCH=OFF \
-    >"$build.log" 2>&1 || {
-    cat "$build.log" >&2
-    exit 1
-}
-cmake --build "$build" --target qtk_app --parallel "$(nproc)"
+build_program
 
 say "qtk quickstart (about a minute)"
-"$build/qtk" quickstart --json=build/quickstart.json "$@"
+build/quickstart/qtk quickstart --json=build/quickstart.json "$@"
 say "the same figures as JSON: build/quickstart.json"

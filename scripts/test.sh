@@ -12,6 +12,7 @@ source scripts/lib/packages.sh
 need_compiler
 need_libraries
 need_test_tools
+need_charts
 need_conan
 need_nvcc
 

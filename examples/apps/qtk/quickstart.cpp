@@ -5,26 +5,27 @@
 #include <qtk/energy/joules.hpp>
 #include <qtk/energy/published.hpp>
 #include <qtk/io/atomic_file.hpp>
-#include <qtk/io/byte_level_bpe.hpp>
-#include <qtk/kernel/isa.hpp>
+#include <qtk/io/tokenizer.hpp>
 #include <qtk/version.hpp>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "study.hpp"
+#include "commands.hpp"
+#include "common_options.hpp"
+#include "environment.hpp"
+#include "output.hpp"
+#include "quickstart_model.hpp"
 #include "terminal.hpp"
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <thread>
+#include <memory>
 
 namespace app {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
 
 std::size_t parse_windows(std::string const& text) {
     if (text == "all") return 0;
@@ -53,20 +54,9 @@ std::vector<qtk::language_text> read_texts(quickstart_options const& options,
     return texts;
 }
 
-std::string cpu_name() {
-    std::ifstream info("/proc/cpuinfo");
-    for (std::string line; std::getline(info, line);)
-        if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-    return "unknown";
-}
-
-json to_json(qtk::interval_estimate const& e) {
-    return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
-}
-
 json to_json(quickstart_row const& row, std::string const& energy_table) {
     json ppl = json::object();
-    for (auto const& [language, estimate] : row.perplexity) ppl[language] = to_json(estimate);
+    for (auto const& [language, estimate] : row.perplexity) ppl[language] = interval_json(estimate);
     auto const optional = [](std::optional<double> value) {
         return value ? json(*value) : json(nullptr);
     };
@@ -78,7 +68,7 @@ json to_json(quickstart_row const& row, std::string const& energy_table) {
             {"sqnr_db_min", optional(row.sqnr_db_min)},
             {"worst_layer", row.worst_layer.empty() ? json(nullptr) : json(row.worst_layer)},
             {"ppl", ppl},
-            {"ppl_geomean", to_json(row.geomean)},
+            {"ppl_geomean", interval_json(row.geomean)},
             {"joules_per_token", row.joules_per_token},
             {"energy_table", energy_table}};
 }
@@ -104,17 +94,6 @@ std::string csv_of(std::vector<quickstart_row> const& rows, std::string const& e
         text += '\n';
     }
     return text;
-}
-
-/// To standard output for "-", else to a file, whole or not at all.
-void deliver(std::string const& target, std::string const& text) {
-    if (target == "-") {
-        std::fwrite(text.data(), 1, text.size(), stdout);
-        return;
-    }
-    qtk::atomic_file file(target);
-    file.write(std::as_bytes(std::span(text)));
-    file.commit();
 }
 
 std::string with_interval(qtk::interval_estimate const& e) {
@@ -171,9 +150,9 @@ void run_quickstart(quickstart_options const& options) {
     qtk::perplexity_protocol protocol{.windows = parse_windows(options.windows)};
     qtk::line_range const lines = options.texts.empty() ? qtk::evaluation_lines : qtk::all_lines;
 
-    auto const tokenizer = qtk::byte_level_bpe::open(options.model);
+    auto const tokenizer = qtk::tokenizer::open(options.model);
     std::vector<qtk::language_text> const texts = read_texts(options, lines);
-    study work(options.model);
+    quickstart_model work(options.model);
     auto const bos = work.model().config().bos;
     protocol.window = protocol.stride = std::min<std::size_t>(256, work.model().config().context);
     std::vector<qtk::language_tokens> const corpus = qtk::tokenize(texts, tokenizer, bos);
@@ -215,21 +194,53 @@ void run_quickstart(quickstart_options const& options) {
     fmt::print(human, "{}", table_of(rows));
 
     if (!options.json.empty()) {
-        json report{{"schema", "qtk.quickstart/1"},
-                    {"model", name},
-                    {"protocol", sentence},
-                    {"environment",
-                     {{"qtk", QTK_VERSION_STRING},
-                      {"compiler", __VERSION__},
-                      {"cpu", cpu_name()},
-                      {"threads", std::thread::hardware_concurrency()},
-                      {"isa", qtk::isa()},
-                      {"seed", options.seed}}},
-                    {"rows", json::array()}};
+        json report{{"schema", "qtk.quickstart/1"}, {"model", name},
+                    {"protocol", sentence},         {"environment", environment::now().to_json()},
+                    {"seed", options.seed},         {"rows", json::array()}};
         for (auto const& row : rows) report["rows"].push_back(to_json(row, options.energy_table));
-        deliver(options.json, report.dump(2) + "\n");
+        deliver(options.json, report);
     }
     if (!options.csv.empty()) deliver(options.csv, csv_of(rows, options.energy_table));
+}
+
+void add_quickstart(CLI::App& program) {
+    auto const shared = std::make_shared<quickstart_options>();
+    quickstart_options& options = *shared;
+    options.model = QTK_DATA_DIR "/polyglot-gpt2";
+    options.corpus = QTK_DATA_DIR "/corpus";
+    options.languages.assign(qtk::corpus_languages.begin(), qtk::corpus_languages.end());
+    options.schemes = {"fp32",        "i8/channel",  "i4/channel", "i4/g64", "i4/g64/asym",
+                       "i3/g64/asym", "i2/g64/asym", "nf4/g64",    "mxfp4"};
+
+    CLI::App& quickstart = *program.add_subcommand(
+        "quickstart", "One model under several schemes: size, error, perplexity, modelled energy");
+    quickstart
+        .add_option("--model", options.model, "Hugging Face folder of a GPT-2 or Llama-type model")
+        ->capture_default_str();
+    quickstart.add_option("--text", options.texts,
+                          "LANG=FILE instead of the embedded corpus; repeatable");
+    quickstart.add_option("--langs", options.languages, "languages of the embedded corpus")
+        ->delimiter(',');
+    quickstart
+        .add_option("--schemes", options.schemes,
+                    "FORMAT/GRAIN[/sym|asym][/SCALE], fp32, fp16, bf16, mxfp4, nvfp4")
+        ->delimiter(',');
+    quickstart.add_option("--windows", options.windows, "windows of each language, or all")
+        ->capture_default_str();
+    quickstart
+        .add_option("--energy-table", options.energy_table,
+                    "quadratic_linear_1_200, horowitz_45nm or tpu_7nm")
+        ->capture_default_str();
+    quickstart.add_option("--save", options.save,
+                          "existing folder for the quantized models, as safetensors");
+    quickstart.add_flag("--force", options.is_forced, "replace files that are already there");
+    quickstart.add_flag("--json{-}", options.json,
+                        "the figures as JSON, to standard output or --json=FILE");
+    quickstart.add_flag("--csv{-}", options.csv,
+                        "the figures as CSV, to standard output or --csv=FILE");
+    quickstart.add_option("--seed", options.seed, "of the bootstrap")->capture_default_str();
+    add_threads(quickstart);
+    quickstart.callback([shared] { run_quickstart(*shared); });
 }
 
 }  // namespace app

@@ -1,158 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The work of `qtk quickstart`: quantize, measure, run.
-#include "study.hpp"
+// qtk study: the whole comparison as one command, with a log that grows and a page to look at.
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
-#include <qtk/core/spelling.hpp>
-#include <qtk/energy/model.hpp>
-#include <qtk/energy/published.hpp>
-#include <qtk/format/half.hpp>
-#include <qtk/io/qmatrix_file.hpp>
-#include <qtk/model/load.hpp>
-#include <qtk/quantize_any.hpp>
-#include <qtk/stats/distortion.hpp>
-
-#include <algorithm>
-#include <cmath>
-#include <deque>
-#include <limits>
-#include <map>
-#include <span>
+#include "commands.hpp"
+#include "common_options.hpp"
+#include "environment.hpp"
+#include "language_model.hpp"
+#include "output.hpp"
+#include "study_report.hpp"
+#include "study_run.hpp"
+#include "terminal.hpp"
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace app {
-
-row_scheme parse_row_scheme(std::string const& text) {
-    if (text == "fp32") return {text, {}, 32, false};
-    if (text == "fp16") return {text, {}, 16, false};
-    if (text == "bf16") return {text, {}, 16, true};
-    qtk::scheme const s = qtk::parse_scheme(text);
-    // A recipe that has a name keeps it; everything else gets its one spelling.
-    bool const has_name = text.find('/') == text.npos;
-    return {has_name ? text : qtk::to_string(s), s, 32, false};
-}
-
 namespace {
 
-/// A baseline's weights: rounded to 16 bits, or as they are.
-qtk::matrix rounded(qtk::matrix weight, row_scheme const& scheme) {
-    if (scheme.float_bits == 32) return weight;
-    for (float& x : weight.view().flat())
-        x = scheme.is_bfloat ? qtk::bf16_to_float(qtk::float_to_bf16(x))
-                             : qtk::f16_to_float(qtk::float_to_f16(x));
-    return weight;
+namespace fs = std::filesystem;
+
+struct study_command {
+    std::vector<std::string> models, synthetic;
+    std::string folder = "qtk-study";
+    study_options how{.formats = {"fp32", "fp16", "w8a8", "llm_int8", "w4a8", "w4", "w3", "nf4"},
+                      .head = {},
+                      .prompt = "In the beginning",
+                      .text = {}};
+    output_options output;
+};
+
+/// The old log with an entry at its end, written whole.
+void append(fs::path const& log, std::string const& start, std::string const& entry) {
+    std::string text = start;
+    if (fs::exists(log)) text = qtk::mapped_file::open(log, qtk::io_mode::read).text();
+    deliver(log.string(), text + entry);
 }
 
-qtk::operand weight_operand(row_scheme const& scheme) {
-    if (scheme.quantized) return qtk::operand_of(scheme.quantized->element);
-    return scheme.is_bfloat ? qtk::operand::bfloat16() : qtk::operand::floating(scheme.float_bits);
+void run(study_command const& command) {
+    study_options const& how = command.how;
+    how.text.require();
+    if (how.runs == 0 || how.new_tokens < 2)
+        throw qtk::value_error("study: expected at least 1 run of at least 2 new tokens");
+    for (std::string const& format : how.formats)
+        static_cast<void>(qtk::parse_layer_format(format));
+    if (how.formats.empty()) throw qtk::value_error("--schemes: expected at least one format");
+    fs::create_directories(command.folder);
+
+    std::vector<std::string> models = command.models;
+    if (models.empty() && command.synthetic.empty()) models = {QTK_DATA_DIR "/polyglot-llama"};
+    std::FILE* const human = command.output.human();
+    std::vector<study_result> studies;
+    auto const study = [&](language_model const& model) {
+        {
+            progress_line const line;
+            studies.push_back(run_study(model, how, [&](std::string const& what) {
+                line.show(model.name() + ": " + what);
+            }));
+        }
+        fmt::print(human, "{}, {} parameters\n{}\n", model.name(), with_commas(model.parameters()),
+                   study_table(studies.back()));
+        std::fflush(human);
+    };
+    for (std::string const& path : models) study(language_model::open(path));
+    for (std::string const& shape : command.synthetic) study(language_model::synthetic(shape));
+
+    environment const where = environment::now();
+    json const report = study_json(studies, how, where);
+    fs::path const folder = command.folder;
+    deliver((folder / "report.html").string(), study_html(studies, how, where));
+    append(folder / "log.md", "# Experiment log\n\n", study_markdown(studies, how, where));
+    append(folder / "log.jsonl", "",
+           report.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    if (!command.output.json_target.empty()) deliver(command.output.json_target, report);
+    fmt::print(human, "Report: {0}/report.html; log: {0}/log.md, {0}/log.jsonl\n", command.folder);
 }
 
 }  // namespace
 
-study::study(std::filesystem::path const& folder)
-    : folder_(folder), file_(qtk::checkpoint::open(folder)), model_(qtk::load_decoder(folder)) {
-    model_.for_each_linear([&](qtk::linear const& layer) {
-        original_.push_back(layer.weight());
-        weights_ += layer.out() * layer.in();
-    });
-}
-
-quickstart_row study::apply(row_scheme const& scheme, std::string const& energy_table) {
-    quickstart_row row;
-    row.scheme = scheme;
-    std::vector<qtk::layer_work> work;
-    std::size_t index = 0;
-    double sum = 0.0, least = std::numeric_limits<double>::infinity();
-    model_.for_each_linear([&](qtk::linear& layer) {
-        qtk::matrix const& weight = original_[index++];
-        std::size_t bytes =
-            layer.out() * layer.in() * static_cast<std::size_t>(scheme.float_bits) / 8;
-        if (scheme.quantized) {
-            qtk::any_qmatrix q = qtk::quantize_any(weight, *scheme.quantized, qtk::minmax_range{},
-                                                   {.name = layer.name().c_str()});
-            bytes = q.bytes();
-            double const db =
-                qtk::distortion_of(weight.view().flat(), qtk::dequantize(q).view().flat())
-                    .sqnr_db();
-            sum += db;
-            if (db < least) {
-                least = db;
-                row.worst_layer = layer.name();
-            }
-            layer.set_weight(std::move(q));
-        } else {
-            layer.set_weight(rounded(weight, scheme));
-        }
-        row.bytes += bytes;
-        work.push_back(qtk::work_of({.out = static_cast<double>(layer.out()),
-                                     .in = static_cast<double>(layer.in()),
-                                     .weight = weight_operand(scheme),
-                                     .weight_storage_bits = 8.0 * static_cast<double>(bytes)}));
-    });
-    row.bits_per_weight = 8.0 * static_cast<double>(row.bytes) / static_cast<double>(weights_);
-    if (scheme.quantized) {
-        row.sqnr_db_mean = sum / static_cast<double>(index);
-        row.sqnr_db_min = least;
-    }
-    row.joules_per_token = qtk::with_energy_table(energy_table, [&](auto const& table) {
-        return qtk::estimate_energy(std::span<qtk::layer_work const>(work), table).total().count();
-    });
-    with_file(scheme, [&](qtk::safetensors_writer const& writer) {
-        row.model_bytes = static_cast<std::size_t>(writer.size_bytes());
-    });
-    return row;
-}
-
-void study::measure(quickstart_row& row, std::span<qtk::language_tokens const> corpus,
-                    qtk::perplexity_protocol const& protocol, std::uint64_t seed,
-                    qtk::perplexity_progress const& progress) const {
-    std::vector<qtk::language_loss> const losses =
-        qtk::evaluate_perplexity(model_, corpus, protocol, progress);
-    std::vector<std::vector<double>> strata;
-    for (auto const& [language, windows] : losses) {
-        std::vector<double> means;
-        for (qtk::window_loss const& w : windows)
-            means.push_back(w.nll / static_cast<double>(w.scored));
-        strata.push_back(means);
-        row.perplexity.emplace_back(
-            language, qtk::stratified_bootstrap(std::span(&strata.back(), 1),
-                                                qtk::geometric_mean_perplexity{}, {.seed = seed}));
-    }
-    row.geomean =
-        qtk::stratified_bootstrap(strata, qtk::geometric_mean_perplexity{}, {.seed = seed});
-}
-
-void study::save(row_scheme const& scheme, std::filesystem::path const& target) const {
-    with_file(scheme, [&](qtk::safetensors_writer const& writer) { writer.write(target); });
-}
-
-void study::with_file(row_scheme const& scheme,
-                      std::function<void(qtk::safetensors_writer const&)> const& use) const {
-    qtk::safetensors_writer writer;
-    writer.set_metadata("qtk.recipe", scheme.name);
-    std::map<std::string, qtk::linear const*> layers;
-    model_.for_each_linear(
-        [&](qtk::linear const& layer) { layers.emplace(layer.name() + ".weight", &layer); });
-    std::deque<std::vector<std::uint16_t>> halves;  // alive until the file is written
-    for (qtk::safetensors_file const& shard : file_.shards())
-        for (qtk::tensor_info const& info : shard.tensors()) {
-            auto const found = layers.find(info.name);
-            if (found == layers.end()) {
-                writer.add(info.name, info.type, info.shape, shard.bytes(info));
-            } else if (qtk::linear const& layer = *found->second; layer.is_quantized()) {
-                qtk::add_qmatrix(writer, info.name, layer.quantized_weight());
-            } else if (scheme.float_bits == 32) {
-                writer.add(info.name, qtk::dtype::f32, {layer.out(), layer.in()},
-                           std::as_bytes(layer.weight().view().flat()));
-            } else {
-                auto& half = halves.emplace_back();
-                for (float const x : layer.weight().view().flat())
-                    half.push_back(scheme.is_bfloat ? qtk::float_to_bf16(x) : qtk::float_to_f16(x));
-                writer.add(info.name, scheme.is_bfloat ? qtk::dtype::bf16 : qtk::dtype::f16,
-                           {layer.out(), layer.in()}, std::as_bytes(std::span(half)));
-            }
-        }
-    use(writer);
+void add_study(CLI::App& program) {
+    auto const options = std::make_shared<study_command>();
+    study_options& how = options->how;
+    CLI::App& command = *program.add_subcommand(
+        "study", "Every format of a model in one process: speed, memory, quality, energy, report");
+    command.add_option("--model", options->models, "Hugging Face folder or GGUF file; repeatable");
+    command
+        .add_option("--synthetic", options->synthetic,
+                    "also random weights in these shapes: 15M, 124M, 350M, 1B")
+        ->delimiter(',');
+    command
+        .add_option("--schemes,--formats", how.formats,
+                    std::string("the first is the baseline: ") + format_help)
+        ->delimiter(',')
+        ->capture_default_str();
+    command.add_option("--head", how.head, "format of the head; as stored if not given");
+    command.add_option("--runs", how.runs, "timed runs of each format")->capture_default_str();
+    command.add_option("--warmup", how.warmup, "runs before them")->capture_default_str();
+    command.add_option("--prompt", how.prompt, "the text to go on with")->capture_default_str();
+    command.add_option("--prompt-tokens", how.prompt_tokens, "of a synthetic model")
+        ->capture_default_str();
+    command.add_option("--new-tokens", how.new_tokens, "of a run")->capture_default_str();
+    command
+        .add_option("--energy-table", how.energy_table,
+                    "quadratic_linear_1_200, horowitz_45nm or tpu_7nm")
+        ->capture_default_str();
+    command.add_flag("!--no-quality", how.has_quality, "speed, memory and energy alone");
+    how.text.add_to(command);
+    command.add_option("--seed", how.seed, "of the bootstrap")->capture_default_str();
+    command.add_option("--out", options->folder, "folder of report and log")->capture_default_str();
+    command.add_flag("--json{-}", options->output.json_target,
+                     "the figures as JSON, to standard output or --json=FILE");
+    add_threads(command);
+    command.callback([options] { run(*options); });
 }
 
 }  // namespace app

@@ -28,6 +28,16 @@ enum exit_code : int {
     interrupted = 130
 };
 
+/// Ctrl-C that came to a program which had to finish something first; what() is the line for the user.
+class interruption : public std::exception {
+  public:
+    explicit interruption(char const* line) noexcept : line_(line) {}
+    [[nodiscard]] char const* what() const noexcept override { return line_; }
+
+  private:
+    char const* line_;  // a literal
+};
+
 /// Prints the one line that says what went wrong, and gives the exit code of its cause.
 [[nodiscard]] inline int report(std::exception_ptr failure) {
     auto const line = [](char const* text, exit_code code) {
@@ -36,6 +46,9 @@ enum exit_code : int {
     };
     try {
         std::rethrow_exception(failure);
+    } catch (interruption const& e) {
+        std::fprintf(stderr, "%s\n", e.what());
+        return interrupted;
     } catch (qtk::nonfinite_error const& e) {
         return line(e.what(), not_finite);
     } catch (qtk::system_error const& e) {

@@ -20,10 +20,10 @@
 
 namespace app {
 
-class study {
+class quickstart_model {
   public:
     /// Loads the Hugging Face folder; throws what its parts throw.
-    explicit study(std::filesystem::path const& folder);
+    explicit quickstart_model(std::filesystem::path const& folder);
 
     [[nodiscard]] qtk::decoder const& model() const noexcept { return model_; }
     [[nodiscard]] std::size_t layers() const noexcept { return original_.size(); }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluation_text.hpp"
+
+#include <qtk/eval/corpus.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+namespace app {
+namespace {
+
+std::size_t parse_windows(std::string const& text) {
+    if (text == "all") return 0;
+    std::size_t value = 0;
+    auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failure != std::errc{} || end != text.data() + text.size() || value == 0)
+        throw qtk::value_error("--windows: expected a number above 0 or \"all\", found \"" + text +
+                               "\"");
+    return value;
+}
+
+/// Lines with what stands between them; "file" leaves the text as it is.
+std::string joined(std::string const& path, std::string const& join) {
+    std::string lines = qtk::read_lines(path, qtk::all_lines);
+    if (join == "newline") return lines;
+    if (join == "file") return std::string(qtk::mapped_file::open(path, qtk::io_mode::read).text());
+    std::string text;
+    for (char const c : lines) text += c == '\n' ? std::string("\n\n") : std::string(1, c);
+    return text;
+}
+
+}  // namespace
+
+void text_options::add_to(CLI::App& command) {
+    command.add_option("--text", texts, "LANG=FILE instead of the embedded corpus; repeatable");
+    command.add_option("--corpus", corpus, "folder of LANG.txt files")->capture_default_str();
+    command.add_option("--langs", languages, "languages of the corpus")->delimiter(',');
+    command.add_option("--windows", windows, "windows of each language, or all")
+        ->capture_default_str();
+    command.add_option("--window", window, "tokens of a window; 0: 256, or the context");
+    command.add_option("--stride", stride, "from one window to the next; 0: the window");
+    command
+        .add_option("--join", join,
+                    "between the lines of --text files: newline, blank (an empty line), or file: "
+                    "the file as it is")
+        ->check(CLI::IsMember({"newline", "blank", "file"}))
+        ->capture_default_str();
+    command
+        .add_option("--bos", bos, "token before each text: auto, as the model wants it, or none")
+        ->check(CLI::IsMember({"auto", "none"}))
+        ->capture_default_str();
+}
+
+void text_options::require() const {
+    static_cast<void>(parse_windows(windows));
+    if (window == 1 || (stride > 0 && window > 0 && stride > window))
+        throw qtk::value_error(
+            "--window: expected 2 tokens or more and a --stride up to the window, found window " +
+            std::to_string(window) + " and stride " + std::to_string(stride));
+}
+
+evaluation_text text_options::read(language_model const& model) const {
+    evaluation_text result;
+    std::vector<qtk::language_text> read;
+    qtk::line_range const lines = texts.empty() ? qtk::evaluation_lines : qtk::all_lines;
+    if (texts.empty()) {
+        std::vector<std::string_view> const names(languages.begin(), languages.end());
+        read = qtk::read_corpus(corpus, lines, names);
+    }
+    for (std::string const& text : texts) {
+        std::size_t const equals = text.find('=');
+        bool const has_name = equals != text.npos && equals > 0;
+        read.push_back({has_name ? text.substr(0, equals) : "text",
+                        joined(has_name ? text.substr(equals + 1) : text, join)});
+    }
+    std::optional<std::int32_t> const first = bos == "none" ? std::nullopt : model.bos();
+    result.corpus = qtk::tokenize(read, model.tokenizer(), first);
+    auto& protocol = result.protocol;
+    protocol.windows = parse_windows(windows);
+    protocol.window =
+        window > 0 ? window : std::min<std::size_t>(256, model.network().config().context);
+    protocol.stride = stride > 0 ? stride : protocol.window;
+    result.sentence = qtk::describe(
+        protocol, {.data = texts.empty() ? std::filesystem::path(corpus).filename().string()
+                                         : "the given text",
+                   .lines = lines,
+                   .languages = result.corpus.size(),
+                   .bos = first,
+                   .tokenizer_hash = model.tokenizer().hash()});
+    return result;
+}
+
+}  // namespace app

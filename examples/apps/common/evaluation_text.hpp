@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// On which text is a model judged, and by which protocol? The flags that all measuring commands share, and
+// what they mean for one model.
+#pragma once
+
+#include <qtk/eval/perplexity.hpp>
+
+#include "language_model.hpp"
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace app {
+
+struct evaluation_text {
+    std::vector<qtk::language_tokens> corpus;
+    qtk::perplexity_protocol protocol;
+    std::string sentence;  ///< The protocol in words.
+};
+
+struct text_options {
+    std::string corpus =
+        QTK_DATA_DIR "/corpus";      ///< Folder of LANG.txt; lines 81 to 160 are evaluated.
+    std::vector<std::string> texts;  ///< LANG=FILE, instead of the corpus; whole files.
+    std::vector<std::string> languages{qtk::corpus_languages.begin(), qtk::corpus_languages.end()};
+    std::string windows = "8";           ///< A number or "all".
+    std::size_t window = 0, stride = 0;  ///< 0: 256 or the context; the window.
+    std::string join = "newline", bos = "auto";
+
+    void add_to(CLI::App& command);
+    /// Throws qtk::value_error for a flag that makes no sense, before anything is read.
+    void require() const;
+    /// Reads and tokenizes the texts. Throws what reading throws.
+    [[nodiscard]] evaluation_text read(language_model const& model) const;
+};
+
+}  // namespace app

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "study_report.hpp"
+
+#include <qtk/energy/joules.hpp>
+
+#include <fmt/format.h>
+
+#include "chart.hpp"
+#include "terminal.hpp"
+#include <optional>
+#include <utility>
+
+namespace app {
+namespace {
+
+std::string mega(std::size_t bytes) {
+    return fmt::format("{:.1f}", 1e-6 * static_cast<double>(bytes));
+}
+std::string interval_text(qtk::interval_estimate const& e, int digits) {
+    return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", e.value, digits, e.low, digits, e.high,
+                       digits);
+}
+
+std::vector<std::string> header_of(study_result const& study) {
+    std::vector<std::string> header{
+        "format", "bits/weight",     "layers MB",        "tokens/s",    "sd",
+        "median", "speed-up [95 %]", "prefill speed-up", "energy/token"};
+    if (study.rows.front().measured_joules) header.push_back("measured");
+    if (study.rows.front().figures) {
+        header.push_back("perplexity [95 %]");
+        header.push_back("KL");
+        header.push_back("same tokens");
+    }
+    return header;
+}
+std::vector<std::string> cells_of(study_row const& row) {
+    std::vector<std::string> cells{row.format,
+                                   fmt::format("{:.3f}", row.bits_per_weight),
+                                   mega(row.layer_bytes),
+                                   interval_text(row.decode.interval, 1),
+                                   fmt::format("{:.1f}", row.decode.sd),
+                                   fmt::format("{:.1f}", row.decode.median),
+                                   interval_text(row.speed_up, 2),
+                                   interval_text(row.prefill_speed_up, 2),
+                                   qtk::to_string(qtk::joules(row.modelled_joules))};
+    if (row.measured_joules) cells.push_back(qtk::to_string(qtk::joules(*row.measured_joules)));
+    if (row.figures) {
+        cells.push_back(interval_text(row.figures->geomean, 2));
+        cells.push_back(fmt::format("{:.5f}", row.figures->divergence.kl));
+        cells.push_back(fmt::format("{} of {}", row.same_tokens, row.tokens.size()));
+    }
+    return cells;
+}
+
+std::string escaped(std::string const& text) {
+    std::string out;
+    for (char const c : text)
+        out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
+    return out;
+}
+
+/// What may be concluded about the speed of a row.
+std::string verdict(study_row const& row, study_row const& baseline) {
+    if (&row == &baseline) return "baseline";
+    // Noise of 10 % and more in single runs: an interval that ends close to 1 may have got there by it.
+    bool const is_noisy = row.is_noisy || baseline.is_noisy;
+    bool const is_clear = row.speed_up.low > 1.1 || row.speed_up.high < 0.9;
+    if (is_noisy && !is_clear) return "too noisy to conclude";
+    if (row.speed_up.low > 1.0) return fmt::format("faster than {}", baseline.format);
+    if (row.speed_up.high < 1.0) return fmt::format("slower than {}", baseline.format);
+    return fmt::format("no difference from {} can be told", baseline.format);
+}
+
+json sample_json(sample_figures const& s) {
+    return {{"mean", s.mean},          {"sd", s.sd},
+            {"median", s.median},      {"low", s.interval.low},
+            {"high", s.interval.high}, {"values", s.values}};
+}
+
+std::string conclusions(study_result const& study, char const* before, char const* after) {
+    std::string text;
+    for (study_row const& row : study.rows) {
+        if (&row == &study.rows.front()) continue;
+        text += fmt::format(
+            "{}{}: {} ({}); {:.2f} times the bytes of the layers{}.{}", before, row.format,
+            verdict(row, study.rows.front()), interval_text(row.speed_up, 2),
+            static_cast<double>(row.layer_bytes) /
+                static_cast<double>(study.rows.front().layer_bytes),
+            row.figures ? fmt::format("; perplexity times {}", interval_text(row.figures->ratio, 4))
+                        : std::string(),
+            after);
+    }
+    return text;
+}
+
+std::string doubt_sentence(study_result const& study) {
+    return study.doubts.empty()
+               ? "The machine held still: no format varied by more than 10 % or drifted."
+               : "Too noisy to conclude about speed where named:";
+}
+
+std::string chart_html(std::optional<std::string> const& svg) {
+    return svg ? "<figure>" + *svg + "</figure>\n" : std::string();
+}
+
+std::string charts_of(study_result const& study) {
+    std::vector<chart_bar> speed, memory, gain, energy;
+    std::vector<chart_point> trade;
+    for (study_row const& row : study.rows) {
+        speed.push_back(
+            {row.format, row.decode.mean, row.decode.interval.low, row.decode.interval.high});
+        double const mb = 1e-6 * static_cast<double>(row.model_bytes);
+        memory.push_back({row.format, mb, mb, mb});
+        gain.push_back({row.format, row.speed_up.value, row.speed_up.low, row.speed_up.high});
+        double const microjoules = 1e6 * row.measured_joules.value_or(row.modelled_joules);
+        energy.push_back({row.format, microjoules, microjoules, microjoules});
+        if (row.figures)
+            trade.push_back({row.format, row.bits_per_weight, row.figures->geomean.value});
+    }
+    bool const is_measured = study.rows.front().measured_joules.has_value();
+    std::string html;
+    html +=
+        chart_html(draw_bars("Speed: decoding, batch 1", "tokens/s (mean, 95 % interval)", speed));
+    html += chart_html(draw_bars("Memory: layers, embedding, head", "MB", memory));
+    html += chart_html(draw_bars("Speed-up over " + study.rows.front().format,
+                                 "ratio, paired by turn (95 % interval)", gain, 1.0));
+    if (!trade.empty())
+        html += chart_html(draw_points("Perplexity against bits per weight", "bits per weight",
+                                       "perplexity (geometric mean)", trade));
+    html += chart_html(draw_bars(is_measured ? "Energy per token, measured (packages)"
+                                             : "Energy per token, modelled (layers)",
+                                 "microjoules", energy));
+    return html;
+}
+
+std::string size_chart(std::vector<study_result> const& studies) {
+    std::vector<chart_line> lines;
+    for (std::size_t i = 1; i < studies.front().rows.size(); ++i) {
+        chart_line line{studies.front().rows[i].format, {}};
+        for (study_result const& study : studies)
+            line.points.push_back({study.model, 1e-6 * static_cast<double>(study.parameters),
+                                   study.rows[i].speed_up.value});
+        lines.push_back(std::move(line));
+    }
+    if (lines.empty()) return {};
+    return chart_html(draw_lines("Model size against speed-up", "million parameters",
+                                 "speed-up of decoding over " + studies.front().rows.front().format,
+                                 lines));
+}
+
+}  // namespace
+
+std::string study_table(study_result const& study) {
+    text_table table(header_of(study));
+    for (study_row const& row : study.rows) table.add(cells_of(row));
+    std::string text = table.str() + "\n" + doubt_sentence(study) + "\n";
+    for (std::string const& doubt : study.doubts) text += "  " + doubt + "\n";
+    for (study_row const& row : study.rows)
+        if (row.outliers)
+            text += fmt::format("{}: {:.2f} % of the columns of activations were outliers.\n",
+                                row.format, 100.0 * *row.outliers);
+    return text;
+}
+
+json study_json(std::vector<study_result> const& studies, study_options const& options,
+                environment const& where) {
+    json report{{"schema", "qtk.study/1"},
+                {"environment", where.to_json()},
+                {"runs", options.runs},
+                {"warmup", options.warmup},
+                {"new_tokens", options.new_tokens},
+                {"seed", options.seed},
+                {"energy_table", options.energy_table},
+                {"models", json::array()}};
+    for (study_result const& study : studies) {
+        json model{{"model", study.model},
+                   {"parameters", study.parameters},
+                   {"prompt", study.prompt},
+                   {"protocol", study.protocol},
+                   {"read_bandwidth", study.bandwidth},
+                   {"meter", study.meter},
+                   {"load_before", study.load_before},
+                   {"load_after", study.load_after},
+                   {"doubts", study.doubts},
+                   {"rows", json::array()}};
+        for (study_row const& row : study.rows) {
+            json figures{{"format", row.format},
+                         {"bits_per_weight", row.bits_per_weight},
+                         {"layer_bytes", row.layer_bytes},
+                         {"model_bytes", row.model_bytes},
+                         {"kv_bytes", row.kv_bytes},
+                         {"bytes_per_token", row.bytes_per_token},
+                         {"decode_tokens_per_second", sample_json(row.decode)},
+                         {"prefill_tokens_per_second", sample_json(row.prefill)},
+                         {"speed_up", interval_json(row.speed_up)},
+                         {"prefill_speed_up", interval_json(row.prefill_speed_up)},
+                         {"modelled_joules_per_token", row.modelled_joules},
+                         {"tokens", row.tokens},
+                         {"text", row.text},
+                         {"same_tokens", row.same_tokens}};
+            if (row.measured_joules) figures["measured_joules_per_token"] = *row.measured_joules;
+            if (row.outliers) figures["outlier_columns"] = *row.outliers;
+            if (row.figures) {
+                json ppl = json::object();
+                for (auto const& [language, estimate] : row.figures->perplexity)
+                    ppl[language] = interval_json(estimate);
+                figures["ppl"] = ppl;
+                figures["ppl_geomean"] = interval_json(row.figures->geomean);
+                figures["ppl_ratio"] = interval_json(row.figures->ratio);
+                figures["p_value"] = row.figures->p_value;
+                figures["kl"] = row.figures->divergence.kl;
+                figures["top1_agreement"] = row.figures->divergence.agreement;
+            }
+            model["rows"].push_back(std::move(figures));
+        }
+        report["models"].push_back(std::move(model));
+    }
+    return report;
+}
+
+std::string study_markdown(std::vector<study_result> const& studies, study_options const& options,
+                           environment const& where) {
+    std::string text =
+        fmt::format("## {}: {} runs after {}, {} new tokens a run\n\n{}\n\n", where.date,
+                    options.runs, options.warmup, options.new_tokens, where.describe());
+    for (study_result const& study : studies) {
+        text +=
+            fmt::format("### {} ({} parameters)\n\n", study.model, with_commas(study.parameters));
+        if (!study.protocol.empty()) text += study.protocol + "\n\n";
+        auto const line = [](std::vector<std::string> const& cells) {
+            std::string row = "|";
+            for (std::string const& cell : cells) row += " " + cell + " |";
+            return row + "\n";
+        };
+        auto const header = header_of(study);
+        text += line(header) + "|";
+        for (std::size_t i = 0; i < header.size(); ++i) text += "---|";
+        text += "\n";
+        for (study_row const& row : study.rows) text += line(cells_of(row));
+        text += "\n" + conclusions(study, "- ", "\n") + "\n" + doubt_sentence(study) + "\n";
+        for (std::string const& doubt : study.doubts) text += "- " + doubt + "\n";
+        text += "\n";
+    }
+    return text;
+}
+
+std::string study_html(std::vector<study_result> const& studies, study_options const& options,
+                       environment const& where) {
+    std::string html =
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+        "content=\"width=device-width\"><title>qtk study</title>\n<style>\n"
+        "body{font:15px/1.45 sans-serif;color:#222;max-width:1180px;margin:2em auto;padding:0 "
+        "1em}\n"
+        "table{border-collapse:collapse;margin:1em 0;font-size:13px}"
+        "th,td{padding:.3em .7em;text-align:right;border-bottom:1px solid "
+        "#ddd;white-space:nowrap}\n"
+        "th:first-child,td:first-child{text-align:left}th{border-bottom:2px solid #888}\n"
+        "figure{display:inline-block;margin:.5em;vertical-align:top}.scroll{overflow-x:auto}\n"
+        ".doubt{background:#fff3d6;padding:.6em 1em;border-left:4px solid #e0a000}\n"
+        ".calm{background:#e8f4ea;padding:.6em 1em;border-left:4px solid #4a8}\n"
+        "pre{white-space:pre-wrap;margin:0}td.text{text-align:left;white-space:normal}\n"
+        "</style></head><body>\n<h1>What quantization costs and saves</h1>\n";
+    html += fmt::format(
+        "<p>{} &middot; {} runs after {} warm-up runs, {} new tokens a run, formats in one process "
+        "and taking turns.<br>{}</p>\n",
+        where.date, options.runs, options.warmup, options.new_tokens, escaped(where.describe()));
+    if (!can_draw())
+        html +=
+            "<p class=\"doubt\">There are no charts: gnuplot was not found on this machine. The "
+            "tables hold the same figures.</p>\n";
+    for (study_result const& study : studies) {
+        html += fmt::format("<h2>{}, {} parameters</h2>\n", escaped(study.model),
+                            with_commas(study.parameters));
+        html += fmt::format("<p class=\"{}\">{}", study.doubts.empty() ? "calm" : "doubt",
+                            doubt_sentence(study));
+        for (std::string const& doubt : study.doubts) html += "<br>" + escaped(doubt);
+        html += "</p>\n<ul>" + conclusions(study, "<li>", "</li>\n") + "</ul>\n";
+        html += "<div class=\"scroll\"><table><tr>";
+        for (std::string const& cell : header_of(study)) html += "<th>" + escaped(cell) + "</th>";
+        html += "</tr>\n";
+        for (study_row const& row : study.rows) {
+            html += "<tr>";
+            for (std::string const& cell : cells_of(row)) html += "<td>" + escaped(cell) + "</td>";
+            html += "</tr>\n";
+        }
+        html += "</table></div>\n" + charts_of(study);
+        if (&study == &studies.back()) html += size_chart(studies);
+        html += fmt::format(
+            "<p>Energy is {} ({}). Memory is read at {:.1f} GB/s here. {}</p>\n",
+            study.rows.front().measured_joules ? "measured and modelled" : "modelled",
+            escaped(study.rows.front().measured_joules ? study.meter
+                                                       : options.energy_table + "; " + study.meter),
+            study.bandwidth * 1e-9, escaped(study.protocol));
+        if (study.rows.front().text.empty()) continue;
+        html += "<h3>What they write</h3>\n<p>After: <em>" + escaped(study.prompt) +
+                "</em></p>\n<table><tr><th>format</th><th "
+                "style=\"text-align:left\">text</th><th>parts after</th></tr>\n";
+        for (study_row const& row : study.rows)
+            html += fmt::format(
+                "<tr><td>{}</td><td class=\"text\"><pre>{}</pre></td><td>{}</td></tr>\n",
+                escaped(row.format), escaped(row.text),
+                row.same_tokens == row.tokens.size() ? std::string("nowhere")
+                                                     : fmt::format("{} tokens", row.same_tokens));
+        html += "</table>\n";
+    }
+    return html + "</body></html>\n";
+}
+
+}  // namespace app
