@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What will be in the output, and where? From an input and a recipe to the tensors, their types and their
+// places, before anything is written.
+#pragma once
+
+#include "conversion.hpp"
+#include "model_input.hpp"
+#include "recipe.hpp"
+#include <filesystem>
+
+namespace app {
+
+/// A safetensors file in which the matrices of blocks have the scheme `usual`, unless the rules say
+/// otherwise, and everything else is as it was. Throws qtk::value_error where nothing would be quantized,
+/// qtk::io_error for an input that is quantized.
+[[nodiscard]] conversion plan_safetensors(model_input const& input, recipe const& rules,
+                                          tensor_action const& usual,
+                                          std::filesystem::path const& target);
+
+/// A GGUF file; `usual` is a GGUF type: a float type for every matrix, another for those of blocks.
+/// Where rows are no whole blocks, the step's action differs from what was wanted. Throws what
+/// export_folder() throws.
+[[nodiscard]] conversion plan_gguf(model_input const& input, recipe const& rules,
+                                   tensor_action const& usual, std::filesystem::path const& target);
+
+/// A safetensors file in which everything that was quantized has the float type. Throws qtk::io_error where
+/// nothing was.
+[[nodiscard]] conversion plan_floats(model_input const& input, qtk::gguf_type type,
+                                     std::filesystem::path const& target);
+
+}  // namespace app
