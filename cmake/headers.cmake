@@ -25,6 +25,8 @@ set(QTK_HEADERS
     qtk/energy/table.hpp
     qtk/energy/work.hpp
     qtk/eval/corpus.hpp
+    qtk/eval/divergence.hpp
+    qtk/eval/next_passage.hpp
     qtk/eval/perplexity.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp
@@ -32,6 +34,13 @@ set(QTK_HEADERS
     qtk/format/codebook.hpp
     qtk/format/compressed_tensors_packing.hpp
     qtk/format/gguf_blocks.hpp
+    qtk/format/gguf_encode.hpp
+    qtk/format/gguf_float_blocks.hpp
+    qtk/format/gguf_k_blocks.hpp
+    qtk/format/gguf_k_search.hpp
+    qtk/format/gguf_legacy_blocks.hpp
+    qtk/format/gguf_table_blocks.hpp
+    qtk/format/gguf_type.hpp
     qtk/format/gptq_packing.hpp
     qtk/format/half.hpp
     qtk/format/levels.hpp
@@ -41,25 +50,44 @@ set(QTK_HEADERS
     qtk/format/qmatrix_view.hpp
     qtk/format/round.hpp
     qtk/format/scale.hpp
+    qtk/io/added_tokens.hpp
     qtk/io/atomic_file.hpp
     qtk/io/bpe_merges.hpp
+    qtk/io/bpe_vocabulary.hpp
     qtk/io/byte_alphabet.hpp
     qtk/io/byte_level_bpe.hpp
     qtk/io/byte_reader.hpp
     qtk/io/checkpoint.hpp
     qtk/io/descriptor.hpp
     qtk/io/dtype.hpp
+    qtk/io/gguf.hpp
+    qtk/io/gguf_header.hpp
+    qtk/io/gguf_tokenizer.hpp
+    qtk/io/gguf_value.hpp
+    qtk/io/gguf_writer.hpp
+    qtk/io/json_fields.hpp
     qtk/io/limits.hpp
     qtk/io/mapped_file.hpp
+    qtk/io/name_index.hpp
+    qtk/io/normal_form_c.hpp
+    qtk/io/normal_form_tables.hpp
     qtk/io/npy.hpp
     qtk/io/pretokenizer.hpp
     qtk/io/qmatrix_file.hpp
     qtk/io/safetensors.hpp
     qtk/io/safetensors_header.hpp
     qtk/io/safetensors_writer.hpp
+    qtk/io/sentencepiece_bpe.hpp
     qtk/io/sha256.hpp
+    qtk/io/split_pattern.hpp
+    qtk/io/staged_file.hpp
     qtk/io/strict_json.hpp
+    qtk/io/tokenizer.hpp
+    qtk/io/tokenizer_json.hpp
+    qtk/io/tokenizer_source.hpp
     qtk/io/utf8.hpp
+    qtk/io/write_journal.hpp
+    qtk/io/xxh64.hpp
     qtk/kernel/activation.hpp
     qtk/kernel/aligned_bytes.hpp
     qtk/kernel/amx/block_int8.hpp
@@ -77,6 +105,7 @@ set(QTK_HEADERS
     qtk/kernel/avx2/float_levels.hpp
     qtk/kernel/avx2/gguf_chunk.hpp
     qtk/kernel/avx2/gguf_dot.hpp
+    qtk/kernel/avx2/half_lanes.hpp
     qtk/kernel/avx2/int8_sums.hpp
     qtk/kernel/avx2/int8_vnni.hpp
     qtk/kernel/avx2/measure.hpp
@@ -97,6 +126,7 @@ set(QTK_HEADERS
     qtk/kernel/avx512/gemv_f32.hpp
     qtk/kernel/avx512/gguf_chunk.hpp
     qtk/kernel/avx512/gguf_dot.hpp
+    qtk/kernel/avx512/half_lanes.hpp
     qtk/kernel/avx512/measure.hpp
     qtk/kernel/avx512/operands.hpp
     qtk/kernel/avx512/pack.hpp
@@ -118,8 +148,10 @@ set(QTK_HEADERS
     qtk/kernel/gemm.hpp
     qtk/kernel/gemv.hpp
     qtk/kernel/gguf_activations.hpp
+    qtk/kernel/gguf_float.hpp
     qtk/kernel/gguf_product.hpp
     qtk/kernel/gguf_scalar.hpp
+    qtk/kernel/half_lanes.hpp
     qtk/kernel/integer_levels.hpp
     qtk/kernel/isa.hpp
     qtk/kernel/level_constants.hpp
@@ -151,20 +183,32 @@ set(QTK_HEADERS
     qtk/kernel/target.hpp
     qtk/method/rtn.hpp
     qtk/model/attention.hpp
+    qtk/model/attention_heads.hpp
+    qtk/model/attention_step.hpp
     qtk/model/blas.hpp
     qtk/model/block.hpp
+    qtk/model/checkpoint_reader.hpp
     qtk/model/config.hpp
+    qtk/model/config_gpt.hpp
+    qtk/model/config_llama.hpp
+    qtk/model/config_reader.hpp
     qtk/model/decoder.hpp
+    qtk/model/decoder_config.hpp
     qtk/model/embedding.hpp
+    qtk/model/gguf_config.hpp
+    qtk/model/gguf_reader.hpp
     qtk/model/gpt2.hpp
+    qtk/model/layer_format.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp
     qtk/model/load.hpp
     qtk/model/norm.hpp
+    qtk/model/opt.hpp
     qtk/model/past.hpp
     qtk/model/rotary.hpp
     qtk/model/rounded_activations.hpp
     qtk/model/sampling.hpp
+    qtk/model/synthetic.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
