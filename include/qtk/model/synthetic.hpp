@@ -38,20 +38,21 @@ struct named_shape {
         return c;
     };
     auto const llama = [](std::size_t layers, std::size_t width, std::size_t heads,
-                          std::size_t kv_heads, std::size_t inner) {
+                          std::size_t kv_heads, std::size_t inner, bool is_tied) {
         decoder_config c;
         c.family = architecture::llama;
         c.layers = layers, c.width = width, c.heads = heads, c.kv_heads = kv_heads;
         c.head_dim = width / heads, c.inner = inner, c.vocabulary = 32000, c.context = 2048;
         c.rope_theta = 10000.0, c.act = activation::silu;
-        c.has_tied_head = c.has_attention_bias = c.has_mlp_bias = false;
+        c.has_tied_head = is_tied;
+        c.has_attention_bias = c.has_output_bias = c.has_mlp_bias = false;
         return c;
     };
-    return {{{"15M", "Llama-shaped, 6 layers of 288", llama(6, 288, 6, 6, 768)},
+    return {{{"15M", "Llama-shaped, 6 layers of 288", llama(6, 288, 6, 6, 768, true)},
              {"124M", "GPT-2 small", gpt2(12, 768, 12)},
              {"350M", "GPT-2 medium", gpt2(24, 1024, 16)},
              {"1B", "Llama-shaped, 16 layers of 2048, 32 heads, 8 KV heads, feed-forward 8192",
-              llama(16, 2048, 32, 8, 8192)}}};
+              llama(16, 2048, 32, 8, 8192, false)}}};
 }
 
 /// Throws value_error that lists the names.
