@@ -101,13 +101,6 @@ std::size_t peak_memory() {
     getrusage(RUSAGE_SELF, &usage);
     return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }
-std::size_t resident_memory() {
-    std::ifstream file("/proc/self/statm");
-    std::size_t total = 0, resident = 0;
-    file >> total >> resident;
-    return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
 double read_bandwidth(std::size_t threads) {
     using vector = std::uint64_t __attribute__((vector_size(32)));
     constexpr std::size_t bytes = std::size_t{256} << 20, passes = 7;

@@ -25,8 +25,6 @@ struct environment {
 
 /// The most memory that this process has held, in bytes.
 [[nodiscard]] std::size_t peak_memory();
-/// What it holds now.
-[[nodiscard]] std::size_t resident_memory();
 
 /// Bytes per second that `threads` threads read from memory, the best of some passes over a buffer that
 /// no cache holds.

@@ -10,7 +10,6 @@
 #include <filesystem>
 
 namespace app {
-namespace {
 
 std::size_t parse_windows(std::string const& text) {
     if (text == "all") return 0;
@@ -21,6 +20,8 @@ std::size_t parse_windows(std::string const& text) {
                                "\"");
     return value;
 }
+
+namespace {
 
 /// Lines with what stands between them; "file" leaves the text as it is.
 std::string joined(std::string const& path, std::string const& join) {

@@ -25,6 +25,9 @@ struct evaluation_text {
     std::string sentence;  ///< The protocol in words.
 };
 
+/// A number of windows above 0, or "all", which is 0; throws qtk::value_error otherwise.
+[[nodiscard]] std::size_t parse_windows(std::string const& text);
+
 struct text_options {
     std::string corpus =
         QTK_DATA_DIR "/corpus";      ///< Folder of LANG.txt; lines 81 to 160 are evaluated.

@@ -8,6 +8,7 @@
 #include <qtk/stats/bootstrap.hpp>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
@@ -47,6 +48,12 @@ inline void deliver(std::string const& target, std::string const& text) {
 }
 inline void deliver(std::string const& target, json const& report) {
     deliver(target, report.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+/// 12.34 [12.01, 12.70]
+[[nodiscard]] inline std::string interval_text(qtk::interval_estimate const& e, int digits) {
+    return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", e.value, digits, e.low, digits, e.high,
+                       digits);
 }
 
 [[nodiscard]] inline json interval_json(qtk::interval_estimate const& e) {

@@ -16,10 +16,6 @@ namespace {
 std::string mega(std::size_t bytes) {
     return fmt::format("{:.1f}", 1e-6 * static_cast<double>(bytes));
 }
-std::string interval_text(qtk::interval_estimate const& e, int digits) {
-    return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", e.value, digits, e.low, digits, e.high,
-                       digits);
-}
 
 std::vector<std::string> header_of(study_result const& study) {
     std::vector<std::string> header{

@@ -165,8 +165,8 @@ study_result run_study(language_model const& base, study_options const& options,
         add_doubts(row, result.doubts);
         row.is_noisy = result.doubts.size() > before;
     }
-    result.load_after = environment::now().load;
     environment const where = environment::now();
+    result.load_after = where.load;
     if (result.load_before > static_cast<double>(where.cores) * 0.5)
         result.doubts.push_back(
             fmt::format("the machine was busy before the study: load {:.1f} on "

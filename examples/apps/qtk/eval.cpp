@@ -63,11 +63,6 @@ json to_json(eval_row const& row) {
     return out;
 }
 
-std::string interval_text(qtk::interval_estimate const& e, int digits) {
-    return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", e.value, digits, e.low, digits, e.high,
-                       digits);
-}
-
 void print(std::FILE* human, std::vector<eval_row> const& rows, eval_options const& options) {
     std::vector<std::string> header{
         "format", "bits/weight", "perplexity [95 %]", "over " + options.reference, "p",

@@ -14,10 +14,10 @@
 #include "commands.hpp"
 #include "common_options.hpp"
 #include "environment.hpp"
+#include "evaluation_text.hpp"
 #include "output.hpp"
 #include "quickstart_model.hpp"
 #include "terminal.hpp"
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -26,16 +26,6 @@ namespace app {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::size_t parse_windows(std::string const& text) {
-    if (text == "all") return 0;
-    std::size_t value = 0;
-    auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (failure != std::errc{} || end != text.data() + text.size() || value == 0)
-        throw qtk::value_error("--windows: expected a number above 0 or \"all\", found \"" + text +
-                               "\"");
-    return value;
-}
 
 std::vector<qtk::language_text> read_texts(quickstart_options const& options,
                                            qtk::line_range lines) {
@@ -96,10 +86,6 @@ std::string csv_of(std::vector<quickstart_row> const& rows, std::string const& e
     return text;
 }
 
-std::string with_interval(qtk::interval_estimate const& e) {
-    return fmt::format("{:.1f} [{:.1f}, {:.1f}]", e.value, e.low, e.high);
-}
-
 std::string table_of(std::vector<quickstart_row> const& rows) {
     std::string const first = rows.front().perplexity.front().first;
     text_table table({"scheme", "bits/weight", "layers KiB", "file KiB", "SQNR dB", "worst",
@@ -113,7 +99,7 @@ std::string table_of(std::vector<quickstart_row> const& rows) {
         table.add({row.scheme.name, fmt::format("{:.3f}", row.bits_per_weight),
                    with_commas(row.bytes / 1024), with_commas(row.model_bytes / 1024),
                    db(row.sqnr_db_mean), db(row.sqnr_db_min),
-                   with_interval(row.perplexity.front().second), with_interval(row.geomean),
+                   interval_text(row.perplexity.front().second, 1), interval_text(row.geomean, 1),
                    qtk::to_string(qtk::joules(row.joules_per_token)),
                    fmt::format("{:.1f} %", 100.0 * (1.0 - row.joules_per_token /
                                                               rows.front().joules_per_token))});
