@@ -181,11 +181,11 @@ set(QTK_HEADERS
     qtk/kernel/simd.hpp
     qtk/kernel/stream.hpp
     qtk/kernel/target.hpp
+    qtk/math/blas.hpp
     qtk/method/rtn.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp
-    qtk/model/blas.hpp
     qtk/model/block.hpp
     qtk/model/checkpoint_reader.hpp
     qtk/model/config.hpp
@@ -213,6 +213,7 @@ set(QTK_HEADERS
     qtk/model/weights.hpp
     qtk/quantize.hpp
     qtk/quantize_any.hpp
+    qtk/quantizer/any_quantizer.hpp
     qtk/quantizer/tile_quantizer.hpp
     qtk/range/entropy.hpp
     qtk/range/minmax.hpp

@@ -42,6 +42,8 @@ ROOM_OF_FRONT = {
 MAY_NAME_XTENSOR = {"qtk/xtensor.hpp", "qtk/xtensor/compat.hpp"}
 # What the compiler or the kernel of the system brings besides the C++ standard library.
 SYSTEM_HEADERS = {"immintrin.h", "cpuid.h", "arm_neon.h", "omp.h", "sys/mman.h", "sys/syscall.h", "unistd.h"}
+# What single rooms take besides: a BLAS where the program links one.
+ROOM_HEADERS = {"math": {"cblas.h"}}
 # Where headers lie.
 ROOTS = ("include", "cuda/include")
 # What the room `cuda` takes besides.
@@ -100,7 +102,8 @@ def check_header(header, text):
                 yield f"{header}: names <{name}>; only {' and '.join(sorted(MAY_NAME_XTENSOR))} may"
         elif floor <= 3 and "." in name and name not in SYSTEM_HEADERS:
             is_of_cuda = room == "cuda" and (name in CUDA_HEADERS or name.startswith("cub/"))
-            if not (room == "kernel" and name.startswith("xsimd/")) and not is_of_cuda:
+            is_of_room = is_of_cuda or name in ROOM_HEADERS.get(room, ())
+            if not (room == "kernel" and name.startswith("xsimd/")) and not is_of_room:
                 yield f"{header}: floor {floor} ({room}) includes <{name}>; it needs the standard library only"
 
 

@@ -35,11 +35,12 @@
 
 namespace qtk {
 
-/// Turns a whole matrix into a quantized one: GPTQ and its kind.
-template <typename M, scheme S>
-concept weight_method = requires(M const& method, matrix_view<float const> w,
-                                 quantize_options options) {
-    { method.template quantize<S>(w, options) } -> std::convertible_to<qmatrix<S>>;
+/// Turns a whole matrix into a quantized one: GPTQ and its kind. The scheme is a value, since a method
+/// computes the same for each.
+template <typename M>
+concept weight_method = requires(M const& method, scheme const& s, matrix_view<float const> w,
+                                 quantize_options const& options) {
+    { method.quantize(s, w, options) } -> std::convertible_to<any_qmatrix>;
 };
 
 inline namespace QTK_ABI_NS {
@@ -52,8 +53,8 @@ template <scheme S, matrix_like M, typename How = minmax_range>
 [[nodiscard]] qmatrix<S> quantize(M const& what, How const& how = {},
                                   quantize_options const& options = {}) {
     static_cast<void>(checked_scheme<S>{});
-    if constexpr (weight_method<How, S>) {
-        return how.template quantize<S>(view_of(what), options);
+    if constexpr (weight_method<How>) {
+        return qmatrix<S>(how.quantize(S, view_of(what), options));
     } else {
         static_assert(
             range_estimator<How>,

@@ -30,18 +30,10 @@ any_qmatrix quantize_rounded(scheme const& s, matrix_view<float const> w, How co
                                                                                    options);
 }
 
-}  // namespace QTK_ABI_NS
-}  // namespace detail
-
-inline namespace QTK_ABI_NS {
-
-/// Quantizes `what`, [rows, cols], as `s` says; the same bytes as quantize<S> for S == s. Throws
-/// value_error for a scheme that makes no sense.
-template <matrix_like M, range_estimator How = minmax_range>
-[[nodiscard]] any_qmatrix quantize_any(M const& what, scheme const& s, How const& how = {},
-                                       quantize_options const& options = {}) {
-    if (char const* fault = fault_of(s)) throw value_error("quantize: " + std::string(fault));
-    matrix_view<float const> const w = view_of(what);
+/// Round to nearest in any scheme that makes sense.
+template <range_estimator How>
+any_qmatrix round_any(scheme const& s, matrix_view<float const> w, How const& how,
+                      quantize_options const& options) {
     // uB has the fields of iB, so one instantiation serves both.
     format element = s.element;
     if (element.kind == numeral::unsigned_integer) element.kind = numeral::signed_integer;
@@ -51,10 +43,29 @@ template <matrix_like M, range_estimator How = minmax_range>
         } else {
             if constexpr (Element.is_integer())
                 if (s.has_zero_point())
-                    return detail::quantize_rounded<Element, origin::floating>(s, w, how, options);
-            return detail::quantize_rounded<Element, origin::fixed>(s, w, how, options);
+                    return quantize_rounded<Element, origin::floating>(s, w, how, options);
+            return quantize_rounded<Element, origin::fixed>(s, w, how, options);
         }
     });
+}
+
+}  // namespace QTK_ABI_NS
+}  // namespace detail
+
+inline namespace QTK_ABI_NS {
+
+/// Quantizes `what`, [rows, cols], as `s` says; the same bytes as quantize<S> for S == s. Throws
+/// value_error for a scheme that makes no sense.
+template <matrix_like M, typename How = minmax_range>
+requires range_estimator<How> || weight_method<How>
+[[nodiscard]] any_qmatrix quantize_any(M const& what, scheme const& s, How const& how = {},
+                                       quantize_options const& options = {}) {
+    if (char const* fault = fault_of(s)) throw value_error("quantize: " + std::string(fault));
+    matrix_view<float const> const w = view_of(what);
+    if constexpr (weight_method<How>)
+        return how.quantize(s, w, options);
+    else
+        return detail::round_any(s, w, how, options);
 }
 
 }  // namespace QTK_ABI_NS

@@ -3,7 +3,7 @@
 // qtk doctor: what has this machine that qtk can use, and what keeps figures from being trusted?
 #include <qtk/energy/meter.hpp>
 #include <qtk/kernel/isa.hpp>
-#include <qtk/model/blas.hpp>
+#include <qtk/math/blas.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>

@@ -15,9 +15,9 @@
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/kernel/row_math.hpp>
+#include <qtk/math/blas.hpp>
 #include <qtk/model/attention_heads.hpp>
 #include <qtk/model/attention_step.hpp>
-#include <qtk/model/blas.hpp>
 
 #include <algorithm>
 #include <cmath>

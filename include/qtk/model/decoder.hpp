@@ -8,7 +8,7 @@
 
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
-#include <qtk/model/blas.hpp>
+#include <qtk/math/blas.hpp>
 #include <qtk/model/config.hpp>
 #include <qtk/model/embedding.hpp>
 #include <qtk/model/gpt2.hpp>

@@ -9,7 +9,7 @@
 #include <qtk/core/nonfinite.hpp>
 #include <qtk/io/checkpoint.hpp>
 #include <qtk/io/limits.hpp>
-#include <qtk/model/blas.hpp>
+#include <qtk/math/blas.hpp>
 #include <qtk/model/checkpoint_reader.hpp>
 #include <qtk/model/config.hpp>
 #include <qtk/model/decoder.hpp>

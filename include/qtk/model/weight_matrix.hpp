@@ -24,7 +24,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/kernel/prepack.hpp>
 #include <qtk/kernel/product.hpp>
-#include <qtk/model/blas.hpp>
+#include <qtk/math/blas.hpp>
 #include <qtk/model/rounded_activations.hpp>
 
 #include <algorithm>

@@ -31,6 +31,68 @@
 
 namespace qtk {
 
+namespace detail {
+
+/// The scale of a tile before it is stored; 0 for an interval that holds zero alone.
+[[nodiscard]] constexpr float ideal_tile_scale(format const& element, bool has_zero_point,
+                                               interval range) noexcept {
+    if (!has_zero_point) {
+        float const largest = std::max(range.highest < 0.0f ? -range.highest : range.highest,
+                                       range.lowest < 0.0f ? -range.lowest : range.lowest);
+        return largest / largest_level(element);
+    }
+    float const low = std::min(0.0f, range.lowest), high = std::max(0.0f, range.highest);
+    auto const steps = static_cast<float>(element.patterns() - 1);
+    float const width = high - low;  // may overflow: then divide first
+    return width <= std::numeric_limits<float>::max() ? width / steps : high / steps - low / steps;
+}
+
+/// How scales are stored: the type, and what all of them are multiplied by.
+struct scale_storage {
+    scale_type type = scale_type::f32;
+    float tensor_scale = 1.0f;
+};
+
+/// What becomes of an ideal scale above zero.
+[[nodiscard]] inline float stored_tile_scale(format const& element, bool has_zero_point,
+                                             scale_storage how, interval range,
+                                             float ideal) noexcept {
+    if (how.type == scale_type::e8m0) {
+        if (has_zero_point) {
+            int const exponent = std::ilogb(ideal);
+            float const power = std::ldexp(1.0f, exponent);
+            return rounded_scale(how.type, power < ideal ? std::ldexp(1.0f, exponent + 1) : power);
+        }
+        float const largest = std::max(std::fabs(range.lowest), std::fabs(range.highest));
+        int const own =
+            static_cast<int>(std::bit_cast<std::uint32_t>(largest_level(element)) >> 23) - 127;
+        int const biased = static_cast<int>(std::bit_cast<std::uint32_t>(largest) >> 23) - own;
+        // A power of two by its bits where both are normal: no call of the library.
+        if (largest >= std::numeric_limits<float>::min() && biased > 0)
+            return std::bit_cast<float>(static_cast<std::uint32_t>(biased) << 23);
+        return rounded_scale(how.type, std::ldexp(1.0f, std::ilogb(largest) - own));
+    }
+    if (how.type == scale_type::f32 && how.tensor_scale == 1.0f) return ideal;  // the common case
+    return rounded_scale(how.type, ideal / how.tensor_scale) * how.tensor_scale;
+}
+
+/// Scale and zero for a finite interval.
+[[nodiscard]] inline tile_params fitted_tile(format const& element, bool has_zero_point,
+                                             scale_storage how, interval range) noexcept {
+    float const ideal = ideal_tile_scale(element, has_zero_point, range);
+    int const fixed = symmetric_zero(element);
+    if (!(ideal > 0.0f)) return {rounded_scale(how.type, 1.0f) * how.tensor_scale, fixed};
+    tile_params p{stored_tile_scale(element, has_zero_point, how, range, ideal), fixed};
+    if (has_zero_point) {
+        auto const top = static_cast<float>(element.patterns() - 1);
+        float const offset = -std::min(0.0f, range.lowest) / p.scale;
+        p.zero = static_cast<int>(round_half_even(std::clamp(offset, 0.0f, top)));
+    }
+    return p;
+}
+
+}  // namespace detail
+
 /// What of a scheme changes the instructions: the element, the symmetry and the rounding. How
 /// scales are stored is a value; who shares them is the caller's business.
 template <format Element, origin Zero, rounding Round = rounding::nearest_even>
@@ -46,31 +108,13 @@ class tile_quantizer {
 
     /// The scale before it is stored; 0 for an interval that holds zero alone.
     [[nodiscard]] static float ideal_scale(interval range) noexcept {
-        if constexpr (has_zero_point) {
-            float const low = std::min(0.0f, range.lowest), high = std::max(0.0f, range.highest);
-            constexpr auto steps = static_cast<float>(Element.patterns() - 1);
-            float const width = high - low;  // may overflow: then divide first
-            return width <= std::numeric_limits<float>::max() ? width / steps
-                                                              : high / steps - low / steps;
-        } else {
-            return std::max(std::fabs(range.lowest), std::fabs(range.highest)) /
-                   largest_level(Element);
-        }
+        return detail::ideal_tile_scale(Element, has_zero_point, range);
     }
 
     /// Scale and zero for a finite interval. The scale is what the scale type stores; infinite if
     /// it is too small for it.
     [[nodiscard]] tile_params fit(interval range) const noexcept {
-        float const ideal = ideal_scale(range);
-        if (!(ideal > 0.0f))
-            return {rounded_scale(type_, 1.0f) * tensor_scale_, symmetric_zero(Element)};
-        tile_params p{stored(range, ideal), symmetric_zero(Element)};
-        if constexpr (has_zero_point) {
-            constexpr auto top = static_cast<float>(Element.patterns() - 1);
-            float const offset = -std::min(0.0f, range.lowest) / p.scale;
-            p.zero = static_cast<int>(round_half_even(std::clamp(offset, 0.0f, top)));
-        }
-        return p;
+        return detail::fitted_tile(Element, has_zero_point, {type_, tensor_scale_}, range);
     }
 
     /// The field of x. `dither` in [0, 1) decides stochastic rounding and is not read otherwise.
@@ -103,29 +147,6 @@ class tile_quantizer {
 
   private:
     static constexpr std::array<float, 256> level = levels_of(Element);
-
-    [[nodiscard]] float stored(interval range, float ideal) const noexcept {
-        if (type_ == scale_type::e8m0) {
-            if constexpr (has_zero_point) {
-                int const exponent = std::ilogb(ideal);
-                float const power = std::ldexp(1.0f, exponent);
-                return rounded_scale(type_, power < ideal ? std::ldexp(1.0f, exponent + 1) : power);
-            } else {
-                float const largest = std::max(std::fabs(range.lowest), std::fabs(range.highest));
-                constexpr int own =
-                    static_cast<int>(std::bit_cast<std::uint32_t>(largest_level(Element)) >> 23) -
-                    127;
-                int const biased =
-                    static_cast<int>(std::bit_cast<std::uint32_t>(largest) >> 23) - own;
-                // A power of two by its bits where both are normal: no call of the library.
-                if (largest >= std::numeric_limits<float>::min() && biased > 0)
-                    return std::bit_cast<float>(static_cast<std::uint32_t>(biased) << 23);
-                return rounded_scale(type_, std::ldexp(1.0f, std::ilogb(largest) - own));
-            }
-        }
-        if (type_ == scale_type::f32 && tensor_scale_ == 1.0f) return ideal;  // the common case
-        return rounded_scale(type_, ideal / tensor_scale_) * tensor_scale_;
-    }
 
     scale_type type_;
     float tensor_scale_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/model/blas.hpp>
+#include <qtk/math/blas.hpp>
 // The header under test comes first, so that it is seen to need nothing else.
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/random.hpp>
