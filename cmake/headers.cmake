@@ -182,6 +182,8 @@ set(QTK_HEADERS
     qtk/kernel/stream.hpp
     qtk/kernel/target.hpp
     qtk/math/blas.hpp
+    qtk/math/cholesky.hpp
+    qtk/method/input_statistics.hpp
     qtk/method/rtn.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp

@@ -18,10 +18,10 @@ from pathlib import Path
 FLOOR_OF_ROOM = {
     "core": 0,
     "format": 1,
-    "math": 1,
     "range": 2,
     "quantizer": 2,
     "kernel": 3,
+    "math": 3,
     "cuda": 3,
     "method": 4,
     "xtensor": 4,
