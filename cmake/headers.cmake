@@ -45,6 +45,7 @@ set(QTK_HEADERS
     qtk/format/half.hpp
     qtk/format/levels.hpp
     qtk/format/minifloat.hpp
+    qtk/format/ordered_qmatrix.hpp
     qtk/format/pack.hpp
     qtk/format/qmatrix.hpp
     qtk/format/qmatrix_view.hpp
