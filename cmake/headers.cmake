@@ -184,8 +184,11 @@ set(QTK_HEADERS
     qtk/kernel/target.hpp
     qtk/math/blas.hpp
     qtk/math/cholesky.hpp
+    qtk/method/damping.hpp
+    qtk/method/gptq.hpp
     qtk/method/input_statistics.hpp
     qtk/method/rtn.hpp
+    qtk/method/tile_fit.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp

@@ -61,6 +61,16 @@ TEST_CASE("a map reaches every value once") {
     }
 }
 
+TEST_CASE("a scaled row is added to every value and to nothing beside it") {
+    for (std::size_t const size : {0u, 1u, 15u, 16u, 17u, 50u}) {
+        std::vector<double> y(size + 1, 2.0), x(size + 1);
+        for (std::size_t i = 0; i <= size; ++i) x[i] = static_cast<double>(i);
+        qtk::detail::row_add_scaled(std::span(y).first(size), -3.0, x.data());
+        for (std::size_t i = 0; i < size; ++i) CHECK(y[i] == 2.0 - 3.0 * x[i]);
+        CHECK(y[size] == 2.0);
+    }
+}
+
 TEST_CASE("e^x is within two units of the last place") {
     CHECK(fast_exp(0.0f) == 1.0f);
     CHECK(fast_exp(-0.0f) == 1.0f);

@@ -47,18 +47,18 @@ concept value_range_estimator = requires(E const estimator, std::span<float cons
 };
 
 namespace detail {
-struct any_quantizer {  // the least that a quantizer is, to state the next concept
+struct sample_quantizer {  // the least that a quantizer is, to state the next concept
     static tile_params fit(interval) { return {}; }
     static std::uint8_t encode(float, tile_params) noexcept { return 0; }
     static float decode(std::uint8_t, tile_params) noexcept { return 0.0f; }
 };
-static_assert(quantizer<any_quantizer>);
+static_assert(quantizer<sample_quantizer>);
 }  // namespace detail
 
 /// Tries the quantizer itself: the interval depends on what the codes can express.
 template <typename E>
 concept fitted_range_estimator = requires(E const estimator, std::span<float const> tile,
-                                          detail::any_quantizer q) {
+                                          detail::sample_quantizer q) {
     { estimator.estimate(tile, q) } -> std::same_as<interval>;
 };
 

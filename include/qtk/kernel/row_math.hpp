@@ -44,6 +44,19 @@ void row_map(std::span<float> x, F const& f) {
     for (float& v : x.subspan(whole)) v = f(v);
 }
 
+/// y += a x, every product rounded by itself; x has y.size() values.
+template <typename T>
+void row_add_scaled(std::span<T> y, T a, T const* x) noexcept {
+    std::size_t const whole = y.size() / lanes * lanes;
+    for (std::size_t i = 0; i < whole; i += lanes) {
+        std::array<T, lanes> block;
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            block[lane] = y[i + lane] + a * x[i + lane];
+        for (std::size_t lane = 0; lane < lanes; ++lane) y[i + lane] = block[lane];
+    }
+    for (std::size_t i = whole; i < y.size(); ++i) y[i] += a * x[i];
+}
+
 [[nodiscard]] inline float sum_of(std::array<float, lanes> const& partial) noexcept {
     float sum = 0.0f;
     for (float const x : partial) sum += x;

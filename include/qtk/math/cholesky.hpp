@@ -13,11 +13,13 @@
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/kernel/parallel.hpp>
+#include <qtk/kernel/row_math.hpp>
 #include <qtk/math/blas.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,26 +36,27 @@ class triangular_block {
     /// Reads the upper triangle of a, [size, size]; false if it is not positive definite.
     [[nodiscard]] bool factor(matrix_view<float const> a) {
         for (std::size_t i = 0; i < size_; ++i)
-            for (std::size_t j = i; j < size_; ++j) r(i, j) = static_cast<double>(a(i, j));
+            for (std::size_t j = i; j < size_; ++j) row(i)[j] = static_cast<double>(a(i, j));
+        std::vector<double> column(size_);
         for (std::size_t k = size_; k-- > 0;) {
-            double const pivot = r(k, k);
+            double const pivot = row(k)[k];
             if (!(pivot > 0.0) || !std::isfinite(pivot)) return false;
-            r(k, k) = std::sqrt(pivot);
-            for (std::size_t i = 0; i < k; ++i) r(i, k) /= r(k, k);
+            row(k)[k] = std::sqrt(pivot);
+            for (std::size_t i = 0; i < k; ++i) column[i] = row(i)[k] /= row(k)[k];
             for (std::size_t i = 0; i < k; ++i)
-                for (std::size_t j = i; j < k; ++j) r(i, j) -= r(i, k) * r(j, k);
+                row_add_scaled(std::span(row(i) + i, k - i), -column[i], column.data() + i);
         }
         return true;
     }
-    /// Row by row from the last: x R = unit vectors.
+    /// Row by row from the last: R_ii u_i = (unit vector) - sum over k > i of R_ik u_k.
     void invert() {
-        for (std::size_t j = 0; j < size_; ++j) {
-            inverse(j, j) = 1.0 / r(j, j);
-            for (std::size_t i = j; i-- > 0;) {
-                double sum = 0.0;
-                for (std::size_t k = i + 1; k <= j; ++k) sum += r(i, k) * inverse(k, j);
-                inverse(i, j) = -sum / r(i, i);
-            }
+        for (std::size_t i = size_; i-- > 0;) {
+            double* const u = inverse_.data() + i * size_;
+            u[i] = 1.0;
+            for (std::size_t k = i + 1; k < size_; ++k)
+                row_add_scaled(std::span(u + k, size_ - k), -row(i)[k],
+                               inverse_.data() + k * size_ + k);
+            for (std::size_t k = i; k < size_; ++k) u[k] /= row(i)[i];
         }
     }
     void store(matrix_view<float> a) const {
@@ -69,8 +72,7 @@ class triangular_block {
     }
 
   private:
-    double& r(std::size_t i, std::size_t j) noexcept { return r_[i * size_ + j]; }
-    double& inverse(std::size_t i, std::size_t j) noexcept { return inverse_[i * size_ + j]; }
+    double* row(std::size_t i) noexcept { return r_.data() + i * size_; }
 
     std::size_t size_;
     std::vector<double> r_, inverse_;
