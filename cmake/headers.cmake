@@ -193,6 +193,7 @@ set(QTK_HEADERS
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp
     qtk/model/block.hpp
+    qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
     qtk/model/config.hpp
     qtk/model/config_gpt.hpp

@@ -156,6 +156,18 @@ class decoder {
             blocks_);
     }
 
+    /// f(layer) for the linear layers of block i, i < block_count(), in the order of computation.
+    template <typename F>
+    void for_each_linear_of(std::size_t i, F&& f) {
+        QTK_EXPECTS(i < block_count());
+        std::visit([&](auto& blocks) { blocks[i].for_each_linear(f); }, blocks_);
+    }
+    template <typename F>
+    void for_each_linear_of(std::size_t i, F&& f) const {
+        QTK_EXPECTS(i < block_count());
+        std::visit([&](auto const& blocks) { blocks[i].for_each_linear(f); }, blocks_);
+    }
+
   private:
     decoder_config config_;
     embedding embedding_;
