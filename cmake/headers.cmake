@@ -184,6 +184,8 @@ set(QTK_HEADERS
     qtk/kernel/target.hpp
     qtk/math/blas.hpp
     qtk/math/cholesky.hpp
+    qtk/math/hadamard.hpp
+    qtk/math/paley.hpp
     qtk/method/damping.hpp
     qtk/method/gptq.hpp
     qtk/method/input_statistics.hpp
@@ -205,6 +207,7 @@ set(QTK_HEADERS
     qtk/model/gguf_config.hpp
     qtk/model/gguf_reader.hpp
     qtk/model/gpt2.hpp
+    qtk/model/input_transform.hpp
     qtk/model/layer_format.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp

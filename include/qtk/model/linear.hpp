@@ -2,12 +2,14 @@
 //
 // What does a linear layer compute? y = x W^T + b, with W [out, in] in one of the forms of
 // weight_matrix.hpp: one call for all, so that simulated and real quantization run through the same
-// code, and a name by which recipes find the layer.
+// code, and a name by which recipes find the layer. Where a method changed what the weight is
+// multiplied with, the layer changes its input first (input_transform.hpp): y = T(x) W^T + b.
 #pragma once
 
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
+#include <qtk/model/input_transform.hpp>
 #include <qtk/model/weight_matrix.hpp>
 
 #include <cstddef>
@@ -26,9 +28,7 @@ class linear {
     /// `weight` is [out, in]; `bias` has `out` values or none. Throws shape_error otherwise.
     linear(std::string name, weight_matrix weight, std::vector<float> bias = {})
         : name_(std::move(name)), weight_(std::move(weight)), bias_(std::move(bias)) {
-        if (!bias_.empty() && bias_.size() != out())
-            throw shape_error(name_ + ": expected " + std::to_string(out()) + " biases, found " +
-                              std::to_string(bias_.size()));
+        require_biases(bias_.size());
     }
 
     /// The tensor's name in the model file, without ".weight".
@@ -41,8 +41,21 @@ class linear {
         return weight_.find<any_qmatrix>() != nullptr || is_packed();
     }
     [[nodiscard]] bool is_packed() const noexcept { return weight_.packed() != nullptr; }
-    /// Of the weight in memory, scales and padding counted.
-    [[nodiscard]] std::size_t weight_bytes() const noexcept { return weight_.bytes(); }
+    /// Of the weight in memory, scales and padding counted; and of input(), as if no other layer
+    /// shared it.
+    [[nodiscard]] std::size_t weight_bytes() const noexcept {
+        return weight_.bytes() + (input_ != nullptr ? input_->bytes() : 0);
+    }
+    /// What happens to an input before the weight is multiplied; null: nothing.
+    [[nodiscard]] std::shared_ptr<input_transform const> const& input() const noexcept {
+        return input_;
+    }
+    /// The floats that stand for the layer without its transform, [out, in]: x times their transpose is
+    /// what apply() computes, but for the rounding of activations.
+    [[nodiscard]] matrix effective_weight() const {
+        return input_ == nullptr ? weight_.floats()
+                                 : input_->weight_without(weight_.floats().view());
+    }
 
     /// The float weight. Throws value_error if the layer holds another form.
     [[nodiscard]] matrix const& weight() const {
@@ -79,6 +92,21 @@ class linear {
         weight_ = std::move(weight);
     }
 
+    /// Changes the input before the weight is multiplied, which stays as it is: it must already be the
+    /// one for changed inputs (input_transform::weight_for). Null: no change. Throws shape_error
+    /// if the transform is for rows of another length.
+    void set_input(std::shared_ptr<input_transform const> input) {
+        if (input != nullptr && input->size() != in())
+            throw shape_error(name_ + ": expected a transform of " + std::to_string(in()) +
+                              " inputs, found one of " + std::to_string(input->size()));
+        input_ = std::move(input);
+    }
+    /// `out` biases, or none. Throws shape_error otherwise.
+    void set_bias(std::vector<float> bias) {
+        require_biases(bias.size());
+        bias_ = std::move(bias);
+    }
+
     /// Packs the quantized weight for the fast kernels. Throws value_error if there is none, or if its
     /// levels are no small integers and the activations are to be int8.
     void pack(layer_activations const& activations = {}) {
@@ -98,17 +126,23 @@ class linear {
     }
 
     /// y [m, out] = x [m, in] W^T + b; throws shape_error if the shapes do not fit.
-    void apply(matrix_view<float const> x, matrix_view<float> y) const {
-        require_operands(x, y);
-        weight_.multiply(x, y, bias_, false);
-    }
+    void apply(matrix_view<float const> x, matrix_view<float> y) const { multiply(x, y, false); }
     /// y += x W^T + b: the end of a residual branch.
-    void apply_add(matrix_view<float const> x, matrix_view<float> y) const {
-        require_operands(x, y);
-        weight_.multiply(x, y, bias_, true);
-    }
+    void apply_add(matrix_view<float const> x, matrix_view<float> y) const { multiply(x, y, true); }
 
   private:
+    void multiply(matrix_view<float const> x, matrix_view<float> y, bool adds) const {
+        require_operands(x, y);
+        if (input_ == nullptr) return weight_.multiply(x, y, bias_, adds);
+        matrix changed(x.rows, x.cols);
+        input_->apply(x, changed.view());
+        weight_.multiply(changed.view(), y, bias_, adds);
+    }
+    void require_biases(std::size_t found) const {
+        if (found != 0 && found != out())
+            throw shape_error(name_ + ": expected " + std::to_string(out()) + " biases, found " +
+                              std::to_string(found));
+    }
     void require_activations(any_qmatrix const& codes, layer_activations const& how) const {
         if (how.has_outliers && how.type != activation_type::a8_row)
             throw value_error(name_ + ": outliers stay beside int8 with one scale a row");
@@ -129,6 +163,7 @@ class linear {
     std::string name_;
     weight_matrix weight_;
     std::vector<float> bias_;
+    std::shared_ptr<input_transform const> input_;
 };
 
 }  // namespace qtk
