@@ -137,6 +137,11 @@ class decoder {
         return logits;
     }
 
+    /// f(block) for every block; f takes any kind.
+    template <typename F>
+    void for_each_block(F&& f) {
+        std::visit([&](auto& blocks) { std::ranges::for_each(blocks, f); }, blocks_);
+    }
     /// f(layer) for every linear layer of the blocks, block by block: what is quantized. The
     /// embedding and the head are not among them.
     template <typename F>

@@ -13,6 +13,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
+#include <qtk/model/fold.hpp>
 #include <qtk/model/norm.hpp>
 
 #include <cstddef>
@@ -89,6 +90,15 @@ class gpt2_block {
         visit(*this, f);
     }
 
+    /// f(fold) for each place where factors pass to layers (fold.hpp), in the order of computation.
+    template <typename F>
+    void for_each_fold(F&& f) {
+        std::size_t const values = 2 * attn_proj_.in();  // after queries and keys
+        f(fold_after(ln_1_, {&c_attn_})), f(fold_after(c_attn_, attn_proj_, values));
+        f(fold_after(ln_2_, {&c_fc_}));
+        f(act_ == activation::relu ? fold_after(c_fc_, mlp_proj_) : fold_inside(mlp_proj_));
+    }
+
   private:
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
@@ -100,6 +110,6 @@ class gpt2_block {
     norm ln_1_, ln_2_;
     linear c_attn_, attn_proj_, c_fc_, mlp_proj_;
 };
-static_assert(decoder_block<gpt2_block>);
+static_assert(decoder_block<gpt2_block> && foldable_block<gpt2_block>);
 
 }  // namespace qtk

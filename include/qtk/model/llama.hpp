@@ -13,6 +13,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
+#include <qtk/model/fold.hpp>
 #include <qtk/model/norm.hpp>
 #include <qtk/model/rotary.hpp>
 
@@ -117,6 +118,16 @@ class llama_block {
         visit(*this, f);
     }
 
+    /// f(fold) for each place where factors pass to layers (fold.hpp), in the order of computation.
+    template <typename F>
+    void for_each_fold(F&& f) {
+        f(fold_after(input_norm_, {&q_proj_, &k_proj_, &v_proj_}));
+        fold values = fold_after(v_proj_, o_proj_);
+        values.head_dim = shape_.head_dim, values.sharing = shape_.heads / shape_.kv_heads;
+        f(values);
+        f(fold_after(mlp_norm_, {&gate_proj_, &up_proj_})), f(fold_after(up_proj_, down_proj_));
+    }
+
   private:
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
@@ -130,6 +141,6 @@ class llama_block {
     norm input_norm_, mlp_norm_;
     linear q_proj_, k_proj_, v_proj_, o_proj_, gate_proj_, up_proj_, down_proj_;
 };
-static_assert(decoder_block<llama_block>);
+static_assert(decoder_block<llama_block> && foldable_block<llama_block>);
 
 }  // namespace qtk

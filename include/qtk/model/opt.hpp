@@ -18,6 +18,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
+#include <qtk/model/fold.hpp>
 #include <qtk/model/norm.hpp>
 
 #include <cstddef>
@@ -110,6 +111,16 @@ class opt_block {
         visit(*this, f);
     }
 
+    /// f(fold) for each place where factors pass to layers (fold.hpp), in the order of computation.
+    /// Where the norms come last, what the layers read is the stream itself: nothing takes factors.
+    template <typename F>
+    void for_each_fold(F&& f) {
+        if (normalizes_first_) f(fold_after(attention_norm_, {&q_proj_, &k_proj_, &v_proj_}));
+        f(fold_after(v_proj_, out_proj_));
+        if (normalizes_first_) f(fold_after(mlp_norm_, {&fc1_}));
+        f(act_ == activation::relu ? fold_after(fc1_, fc2_) : fold_inside(fc2_));
+    }
+
   private:
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
@@ -123,6 +134,6 @@ class opt_block {
     norm attention_norm_, mlp_norm_;
     linear q_proj_, k_proj_, v_proj_, out_proj_, fc1_, fc2_;
 };
-static_assert(decoder_block<opt_block>);
+static_assert(decoder_block<opt_block> && foldable_block<opt_block>);
 
 }  // namespace qtk
