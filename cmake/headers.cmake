@@ -219,6 +219,7 @@ set(QTK_HEADERS
     qtk/model/rotary.hpp
     qtk/model/rounded_activations.hpp
     qtk/model/sampling.hpp
+    qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp

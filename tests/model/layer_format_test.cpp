@@ -26,6 +26,10 @@ TEST_CASE("short names are schemes with activations") {
     CHECK(parse_layer_format("w8a8").scheme == qtk::parse_scheme("i8/channel"));
     CHECK(parse_layer_format("w8a8").activations.type == qtk::activation_type::a8_row);
     CHECK_FALSE(parse_layer_format("w8a8").activations.has_outliers);
+    CHECK(parse_layer_format("w8a8_static").scheme == qtk::parse_scheme("i8/channel"));
+    CHECK(parse_layer_format("w8a8_static").activations.type == qtk::activation_type::a8_static);
+    CHECK(parse_layer_format("i4/g64@a8_static").activations.type ==
+          qtk::activation_type::a8_static);
     CHECK(parse_layer_format("llm_int8").activations.threshold == 6.0f);
     CHECK(parse_layer_format("llm_int8").activations.has_outliers);
     CHECK(parse_layer_format("llm_int8:4.5").activations.threshold == 4.5f);
@@ -52,6 +56,31 @@ TEST_CASE("what is no format is refused with what was expected") {
     qtk::linear layer = some_layer();
     CHECK_THROWS_WITH_AS(apply_format(layer, layer.form(), parse_layer_format("e2m1/g32@a8x")),
                          doctest::Contains("activations: expected"), qtk::value_error);
+}
+
+TEST_CASE("static activations need the scale that calibration gives") {
+    qtk::linear const original = some_layer();
+    qtk::linear fast = original, slow = original;
+    qtk::layer_format format = parse_layer_format("w8a8_static");
+    CHECK_THROWS_WITH_AS(apply_format(fast, original.form(), format),
+                         "l: expected a positive scale of static activations, found 0.000000. "
+                         "Hint: calibrate it",
+                         qtk::value_error);
+    format.activations.static_scale = 3.0f / 127.0f;
+    apply_format(fast, original.form(), format);
+    format.is_simulated = true;
+    apply_format(slow, original.form(), format);
+    qtk::matrix x(3, 128), y(3, 48), simulated(3, 48);
+    std::ranges::copy(qtk::gaussian_vector(3 * 128, 2), x.data());
+    x(2, 0) = 50.0f;  // is clipped to 3
+    fast.apply(x.view(), y.view());
+    slow.apply(x.view(), simulated.view());
+    x(2, 0) = 3.0f;
+    qtk::matrix clipped(3, 48);
+    fast.apply(x.view(), clipped.view());
+    CHECK(clipped == y);
+    for (std::size_t i = 0; i < 3 * 48; ++i)
+        CHECK(y.data()[i] == doctest::Approx(simulated.data()[i]).epsilon(1e-4).scale(10.0));
 }
 
 TEST_CASE("a layer takes every format from its original weight, and gives it back") {

@@ -5,11 +5,12 @@
 //   stored                   as the model file has them
 //   fp32 | fp16 | bf16       floats
 //   w8a8                     i8/channel@a8          int8 by row on both sides
+//   w8a8_static              i8/channel@a8_static   the same, activations with one scale for all rows
 //   llm_int8[:THRESHOLD]     i8/channel@llm_int8    the same with outlier columns as floats, from 6
 //   w4a8                     i4/g128/sym@a8_group   4-bit weights, int8 activations by group
 //   w4 | w3 | w2             iB/g128/asym/f16       weight-only
 //   SCHEME[@ACTIVATIONS]     any scheme of core/spelling.hpp; f32 (the default), bf16, a8, a8_group,
-//                            llm_int8[:THRESHOLD]
+//                            a8_static, llm_int8[:THRESHOLD]
 //   sim:FORMAT               the same rounded in floats, without the packed kernels
 #pragma once
 
@@ -50,6 +51,7 @@ namespace detail {
     if (text == "bf16") return {.type = activation_type::bf16};
     if (text == "a8") return {.type = activation_type::a8_row};
     if (text == "a8_group") return {.type = activation_type::a8_group};
+    if (text == "a8_static") return {.type = activation_type::a8_static};
     constexpr std::string_view outliers = "llm_int8";
     if (text.starts_with(outliers)) {
         layer_activations how{.type = activation_type::a8_row, .has_outliers = true};
@@ -62,13 +64,15 @@ namespace detail {
             return how;
     }
     throw value_error(
-        "activations: expected f32, bf16, a8, a8_group or llm_int8[:THRESHOLD], found \"" +
+        "activations: expected f32, bf16, a8, a8_group, a8_static or llm_int8[:THRESHOLD], found "
+        "\"" +
         std::string(text) + "\"");
 }
 
 /// The long spelling of a short name.
 [[nodiscard]] inline std::string long_format(std::string_view name) {
     if (name == "w8a8") return "i8/channel@a8";
+    if (name == "w8a8_static") return "i8/channel@a8_static";
     if (name.starts_with("llm_int8")) return "i8/channel@" + std::string(name);
     if (name == "w4a8") return "i4/g128/sym@a8_group";
     if (name == "nf4") return "nf4/g64";
@@ -104,8 +108,8 @@ namespace detail {
     } catch (value_error const& fault) {
         throw value_error(
             std::string(fault.what()) +
-            ". Hint: or one of stored, fp32, fp16, bf16, w8a8, llm_int8, w4a8, w4, w3, "
-            "w2, nf4, mxfp4");
+            ". Hint: or one of stored, fp32, fp16, bf16, w8a8, w8a8_static, llm_int8, w4a8, w4, "
+            "w3, w2, nf4, mxfp4");
     }
     format.weights = codes;
     if (at != spelled.npos)
@@ -113,8 +117,10 @@ namespace detail {
     return format;
 }
 
-/// Puts `original`, the weight as it was loaded, into the layer in that format. Throws value_error where
-/// scheme and activations do not go together, nonfinite_error for weights that have no codes.
+/// Puts `original`, the weight as it was loaded, into the layer in that format. The scale of static
+/// activations is not part of a spelling: calibration sets format.activations.static_scale for each
+/// layer. Throws value_error where scheme and activations do not go together or that scale is missing,
+/// nonfinite_error for weights that have no codes.
 inline void apply_format(linear& layer, weight_matrix const& original, layer_format const& format) {
     using enum layer_format::storage;
     switch (format.weights) {

@@ -12,6 +12,7 @@
 #include <qtk/model/input_transform.hpp>
 #include <qtk/model/weight_matrix.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -146,8 +147,10 @@ class linear {
     void require_activations(any_qmatrix const& codes, layer_activations const& how) const {
         if (how.has_outliers && how.type != activation_type::a8_row)
             throw value_error(name_ + ": outliers stay beside int8 with one scale a row");
-        if (how.type == activation_type::a8_static)
-            throw value_error(name_ + ": a layer has no static scale of its activations");
+        if (how.type == activation_type::a8_static &&
+            !(how.static_scale > 0.0f && std::isfinite(how.static_scale)))
+            throw value_error(name_ + ": expected a positive scale of static activations, found " +
+                              std::to_string(how.static_scale) + ". Hint: calibrate it");
         if (detail::is_int8(how.type) && !has_integer_levels(codes.scheme().element))
             throw value_error(name_ + ": the levels of " + to_string(codes.scheme()) +
                               " are no small integers. Hint: f32 or bf16 activations");

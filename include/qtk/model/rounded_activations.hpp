@@ -4,7 +4,8 @@
 // (kernel/quantized_rows.hpp, kernel/llm_int8.hpp) in plain floats, so that a fast run can be compared
 // with a simulated one:
 //
-//   int8  x' = s * round_half_even(x / s), s = max|x| / 127 over a row or a piece of a row
+//   int8  x' = s * round_half_even(x / s), |x / s| at most 127, s = max|x| / 127 over a row or a
+//         piece of a row, or known beforehand
 #pragma once
 
 #include <qtk/core/matrix.hpp>
@@ -31,15 +32,17 @@ struct layer_activations {
     activation_type type = activation_type::f32;
     bool has_outliers = false;  ///< then type is a8_row
     float threshold = 6.0f;     ///< of outliers
+    float static_scale = 0.0f;  ///< of a8_static: positive, from calibration
     friend bool operator==(layer_activations const&, layer_activations const&) = default;
 };
 
 namespace detail {
 
-/// One scale for all of `x`.
-inline void round_to_int8(std::span<float> x) noexcept {
+/// One scale for all of `x`: that of its largest value, or `known` if it is positive.
+inline void round_to_int8(std::span<float> x, float known) noexcept {
     float const largest = largest_bits(x.data(), x.size());
-    float const scale = is_nonfinite(largest) ? std::nanf("") : int8_scale(largest);
+    float const fitted = known > 0.0f ? known : int8_scale(largest);
+    float const scale = is_nonfinite(largest) ? std::nanf("") : fitted;
     for (float& v : x) v = scale * round_half_even(std::clamp(v / scale, -127.0f, 127.0f));
 }
 
@@ -54,8 +57,7 @@ inline void round_to_int8(std::span<float> x) noexcept {
 
 }  // namespace detail
 
-/// x [m, in] as the product of weights of that scheme sees it. a8_static is not known here: its scale
-/// belongs to the product.
+/// x [m, in] as the product of weights of that scheme sees it.
 [[nodiscard]] inline matrix rounded_activations(matrix_view<float const> x, scheme const& weights,
                                                 layer_activations const& how) {
     matrix out(x.rows, x.cols);
@@ -67,12 +69,13 @@ inline void round_to_int8(std::span<float> x) noexcept {
     }
     std::vector<std::uint32_t> outliers;
     if (how.has_outliers) outliers = detail::outlier_columns_of(x, how.threshold);
+    float const known = how.type == activation_type::a8_static ? how.static_scale : 0.0f;
     std::size_t const shared = detail::columns_of_a_scale(x.cols, weights, how.type);
     for (std::size_t r = 0; r < x.rows; ++r) {
         std::span<float> const row = out.view().row(r);
         for (std::uint32_t const c : outliers) row[c] = 0.0f;
         for (std::size_t c = 0; c < row.size(); c += shared)
-            detail::round_to_int8(row.subspan(c, std::min(shared, row.size() - c)));
+            detail::round_to_int8(row.subspan(c, std::min(shared, row.size() - c)), known);
         for (std::uint32_t const c : outliers) row[c] = x(r, c);
     }
     return out;

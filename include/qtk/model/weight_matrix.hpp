@@ -169,7 +169,10 @@ class weight_matrix {
     static void multiply_packed(packed_weight const& w, matrix_view<float const> x,
                                 matrix_view<float> y, epilogue const& end) {
         if (!w.activations.has_outliers)
-            return gemm(w.weight, x, y, {.activations = w.activations.type, .end = end});
+            return gemm(w.weight, x, y,
+                        {.activations = w.activations.type,
+                         .static_scale = w.activations.static_scale,
+                         .end = end});
         llm_int8_result const seen =
             llm_int8_gemm(w.weight, x, y, {.threshold = w.activations.threshold, .end = end});
         w.columns += seen.columns;
