@@ -195,6 +195,7 @@ set(QTK_HEADERS
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp
     qtk/model/block.hpp
+    qtk/model/block_weights.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
     qtk/model/config.hpp

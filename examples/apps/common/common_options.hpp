@@ -29,9 +29,4 @@ inline void add_threads(CLI::App& command) {
         ->check(CLI::Range(0, 1024));
 }
 
-/// The spelling of number formats, for the help of a command.
-inline constexpr char const* format_help =
-    "stored, fp32, fp16, bf16, w8a8, llm_int8[:THRESHOLD], w4a8, w4, w3, w2, nf4, mxfp4, or "
-    "SCHEME[@ACTIVATIONS], e.g. i4/g64/asym@a8";
-
 }  // namespace app

@@ -90,11 +90,8 @@ sample_figures::sample_figures(std::vector<double> all) : values(std::move(all))
 
 study_result run_study(language_model const& base, study_options const& options,
                        study_progress const& progress) {
-    std::vector<qtk::layer_format> formats;
-    for (std::string const& name : options.formats)
-        formats.push_back(qtk::parse_layer_format(name));
-    std::optional<qtk::layer_format> head;
-    if (!options.head.empty()) head = qtk::parse_layer_format(options.head);
+    auto const formats = parse_formats(options.formats);
+    auto const head = options.head.parse();
 
     study_result result;
     result.model = base.name();

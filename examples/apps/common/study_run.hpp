@@ -7,6 +7,7 @@
 #include <qtk/stats/bootstrap.hpp>
 
 #include "evaluation_text.hpp"
+#include "format_options.hpp"
 #include "language_model.hpp"
 #include "quality.hpp"
 #include <cstddef>
@@ -20,7 +21,8 @@ namespace app {
 
 struct study_options {
     std::vector<std::string> formats;  ///< The first is the baseline.
-    std::string head, prompt, energy_table = "quadratic_linear_1_200";
+    head_option head;
+    std::string prompt, energy_table = "quadratic_linear_1_200";
     std::size_t runs = 100, warmup = 10, prompt_tokens = 64, new_tokens = 32;
     std::uint64_t seed = 0;
     text_options text;

@@ -11,6 +11,7 @@
 #include "commands.hpp"
 #include "common_options.hpp"
 #include "environment.hpp"
+#include "format_options.hpp"
 #include "generation.hpp"
 #include "language_model.hpp"
 #include "output.hpp"
@@ -23,7 +24,8 @@ namespace app {
 namespace {
 
 struct bench_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama", synthetic, head, kv = "f32", device = "cpu";
+    std::string model = QTK_DATA_DIR "/polyglot-llama", synthetic, kv = "f32", device = "cpu";
+    head_option head;
     std::vector<std::string> formats{"fp32", "fp16", "w8a8", "w4a8", "w4"};
     std::size_t prompt_tokens = 128, new_tokens = 32, runs = 5, warmup = 1;
     output_options output;
@@ -78,14 +80,10 @@ void run(bench_options const& options) {
         throw qtk::value_error(
             "--device cuda: this build of qtk has no CUDA. Hint: scripts/bench_cuda.sh times the "
             "kernels of a T4 on layers of the usual shapes");
-    std::vector<qtk::layer_format> formats;
-    for (std::string const& text : options.formats)
-        formats.push_back(qtk::parse_layer_format(text));
-    std::optional<qtk::layer_format> head;
-    if (!options.head.empty()) head = qtk::parse_layer_format(options.head);
-    if (formats.empty() || options.runs == 0 || options.prompt_tokens == 0 ||
-        options.new_tokens < 2)
-        throw qtk::value_error("bench: expected a format, a run, a prompt token and 2 new tokens");
+    auto const formats = parse_formats(options.formats);
+    auto const head = options.head.parse();
+    if (options.runs == 0 || options.prompt_tokens == 0 || options.new_tokens < 2)
+        throw qtk::value_error("bench: expected a run, a prompt token and 2 new tokens");
 
     progress_line const line;
     line.show("loading");
@@ -189,7 +187,7 @@ void add_bench(CLI::App& program) {
     command.add_option("--formats", options->formats, format_help)
         ->delimiter(',')
         ->capture_default_str();
-    command.add_option("--head", options->head, "format of the head; as stored if not given");
+    options->head.add_to(command);
     command.add_option("--prompt-tokens", options->prompt_tokens)->capture_default_str();
     command.add_option("--new-tokens", options->new_tokens)->capture_default_str();
     command.add_option("--runs", options->runs)->capture_default_str();

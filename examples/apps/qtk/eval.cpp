@@ -8,6 +8,7 @@
 #include "common_options.hpp"
 #include "environment.hpp"
 #include "evaluation_text.hpp"
+#include "format_options.hpp"
 #include "language_model.hpp"
 #include "output.hpp"
 #include "quality.hpp"
@@ -20,7 +21,8 @@ namespace app {
 namespace {
 
 struct eval_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama", reference = "fp32", head;
+    std::string model = QTK_DATA_DIR "/polyglot-llama", reference = "fp32";
+    head_option head;
     std::vector<std::string> formats{"fp32", "fp16", "w8a8", "llm_int8", "w4a8", "w4", "w3"};
     text_options text;
     output_options output;
@@ -36,11 +38,6 @@ struct eval_row {
     /// Packed against simulated: ratio of the perplexities and largest difference of logits.
     std::optional<std::pair<double, double>> simulation;
 };
-
-std::optional<qtk::layer_format> parse_head(std::string const& text) {
-    if (text.empty()) return std::nullopt;
-    return qtk::parse_layer_format(text);
-}
 
 json to_json(eval_row const& row) {
     json ppl = json::object();
@@ -95,11 +92,8 @@ void print(std::FILE* human, std::vector<eval_row> const& rows, eval_options con
 
 void run_eval(eval_options const& options) {
     options.text.require();
-    std::vector<qtk::layer_format> formats;
-    for (std::string const& text : options.formats)
-        formats.push_back(qtk::parse_layer_format(text));
-    if (formats.empty()) throw qtk::value_error("--formats: expected at least one format");
-    auto const head = parse_head(options.head);
+    auto const formats = parse_formats(options.formats);
+    auto const head = options.head.parse();
     qtk::layer_format const reference_format = qtk::parse_layer_format(options.reference);
 
     language_model reference = language_model::open(options.model);
@@ -158,7 +152,8 @@ void run_eval(eval_options const& options) {
 }
 
 struct compare_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama", a, b, head;
+    std::string model = QTK_DATA_DIR "/polyglot-llama", a, b;
+    head_option head;
     text_options text;
     output_options output;
     std::uint64_t seed = 0;
@@ -168,7 +163,7 @@ void run_compare(compare_options const& options) {
     options.text.require();
     qtk::layer_format const a = qtk::parse_layer_format(options.a),
                             b = qtk::parse_layer_format(options.b);
-    auto const head = parse_head(options.head);
+    auto const head = options.head.parse();
     language_model first = language_model::open(options.model);
     evaluation_text const text = options.text.read(first);
     language_model second = first;
@@ -223,7 +218,7 @@ void add_eval(CLI::App& program) {
         ->capture_default_str();
     command.add_option("--reference", options->reference, "the format that others are measured by")
         ->capture_default_str();
-    command.add_option("--head", options->head, "format of the head; as stored if not given");
+    options->head.add_to(command);
     options->text.add_to(command);
     command.add_flag("--simulate", options->has_simulation,
                      "also run each format simulated in floats and show how far packed is from it");
@@ -243,7 +238,7 @@ void add_compare(CLI::App& program) {
     command.add_option("b", options->b, "the other format")->required();
     command.add_option("--model", options->model, "Hugging Face folder or GGUF file")
         ->capture_default_str();
-    command.add_option("--head", options->head, "format of the head; as stored if not given");
+    options->head.add_to(command);
     options->text.add_to(command);
     command.add_option("--seed", options->seed, "of the bootstrap")->capture_default_str();
     options->output.add_to(command);

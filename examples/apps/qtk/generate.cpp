@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "common_options.hpp"
 #include "environment.hpp"
+#include "format_options.hpp"
 #include "generation.hpp"
 #include "language_model.hpp"
 #include "output.hpp"
@@ -18,7 +19,8 @@ namespace app {
 namespace {
 
 struct generate_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama", prompt, format = "stored", head, kv = "f32";
+    std::string model = QTK_DATA_DIR "/polyglot-llama", prompt, format = "stored", kv = "f32";
+    head_option head;
     std::string json_target;
     generation_options how;
     bool goes_on = false;
@@ -59,8 +61,7 @@ class text_stream {
 
 void run(generate_options const& options) {
     qtk::layer_format const format = qtk::parse_layer_format(options.format);
-    std::optional<qtk::layer_format> head;
-    if (!options.head.empty()) head = qtk::parse_layer_format(options.head);
+    auto const head = options.head.parse();
     qtk::require_sampling(options.how.sampling);
     generation_options how = options.how;
     how.kv = options.kv == "i8" ? qtk::kv_storage::i8 : qtk::kv_storage::f32;
@@ -114,7 +115,7 @@ void add_generate(CLI::App& program) {
         ->capture_default_str();
     command.add_option("--prompt", options->prompt, "the text to go on with")->required();
     command.add_option("--format", options->format, format_help)->capture_default_str();
-    command.add_option("--head", options->head, "format of the head; as stored if not given");
+    options->head.add_to(command);
     command.add_option("--tokens", options->how.tokens, "at most so many new tokens")
         ->capture_default_str();
     command

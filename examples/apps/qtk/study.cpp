@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "common_options.hpp"
 #include "environment.hpp"
+#include "format_options.hpp"
 #include "language_model.hpp"
 #include "output.hpp"
 #include "study_report.hpp"
@@ -44,9 +45,9 @@ void run(study_command const& command) {
     how.text.require();
     if (how.runs == 0 || how.new_tokens < 2)
         throw qtk::value_error("study: expected at least 1 run of at least 2 new tokens");
-    for (std::string const& format : how.formats)
-        static_cast<void>(qtk::parse_layer_format(format));
-    if (how.formats.empty()) throw qtk::value_error("--schemes: expected at least one format");
+    // A slip of the pen must show before hours of work.
+    static_cast<void>(parse_formats(how.formats, "--schemes"));
+    static_cast<void>(how.head.parse());
     fs::create_directories(command.folder);
 
     std::vector<std::string> models = command.models;
@@ -95,7 +96,7 @@ void add_study(CLI::App& program) {
                     std::string("the first is the baseline: ") + format_help)
         ->delimiter(',')
         ->capture_default_str();
-    command.add_option("--head", how.head, "format of the head; as stored if not given");
+    how.head.add_to(command);
     command.add_option("--runs", how.runs, "timed runs of each format")->capture_default_str();
     command.add_option("--warmup", how.warmup, "runs before them")->capture_default_str();
     command.add_option("--prompt", how.prompt, "the text to go on with")->capture_default_str();

@@ -11,14 +11,12 @@
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/eval/perplexity.hpp>
-#include <qtk/kernel/parallel.hpp>
 #include <qtk/model/decoder.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -109,24 +107,9 @@ inline void compare_logits(std::span<float const> p, std::span<float const> q, s
 [[nodiscard]] inline std::vector<language_divergence> evaluate_divergence(
     decoder const& reference, decoder const& other, std::span<language_tokens const> corpus,
     perplexity_protocol const& protocol, perplexity_progress const& progress = {}) {
-    std::vector<language_divergence> result(corpus.size());
-    std::vector<std::pair<token_window, window_divergence*>> jobs;
-    for (std::size_t i = 0; i < corpus.size(); ++i) {
-        auto const windows = named_windows(corpus[i], protocol);
-        result[i] = {corpus[i].language, std::vector<window_divergence>(windows.size())};
-        for (std::size_t w = 0; w < windows.size(); ++w)
-            jobs.emplace_back(windows[w], &result[i].windows[w]);
-    }
-    std::mutex telling;
-    std::size_t done = 0;
-    constexpr std::size_t always_worth_threads = std::size_t{1} << 30;
-    parallel_for(jobs.size(), always_worth_threads, [&](std::size_t i) {
-        *jobs[i].second = divergence_of(reference, other, jobs[i].first);
-        if (!progress) return;
-        std::lock_guard const lock(telling);
-        progress(++done, jobs.size());
-    });
-    return result;
+    return detail::measure_windows<language_divergence>(
+        corpus, protocol, progress,
+        [&](token_window const& window) { return divergence_of(reference, other, window); });
 }
 
 /// Throws value_error if nothing was scored.

@@ -26,6 +26,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace qtk {
@@ -125,33 +126,46 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
     return loss;
 }
 
-/// The losses of every language. Windows are shared out between threads; the figures are the same
-/// for any number of them. Throws value_error naming the language whose text does not fit.
-[[nodiscard]] inline std::vector<language_loss> evaluate_perplexity(
-    decoder const& model, std::span<language_tokens const> corpus,
-    perplexity_protocol const& protocol, perplexity_progress const& progress = {}) {
-    struct job {
-        token_window window;
-        window_loss* loss;
-    };
-    std::vector<language_loss> losses(corpus.size());
-    std::vector<job> jobs;
+namespace detail {
+
+/// measure(window) for every window of every language, shared out between threads; the figures are the
+/// same for any number of them. `Language` is {name, a figure a window}.
+template <typename Language, typename Measure>
+[[nodiscard]] std::vector<Language> measure_windows(std::span<language_tokens const> corpus,
+                                                    perplexity_protocol const& protocol,
+                                                    perplexity_progress const& progress,
+                                                    Measure const& measure) {
+    using figure = typename decltype(Language::windows)::value_type;
+    std::vector<Language> result(corpus.size());
+    std::vector<std::pair<token_window, figure*>> jobs;
     for (std::size_t i = 0; i < corpus.size(); ++i) {
         auto const windows = named_windows(corpus[i], protocol);
-        losses[i] = {corpus[i].language, std::vector<window_loss>(windows.size())};
+        result[i] = {corpus[i].language, std::vector<figure>(windows.size())};
         for (std::size_t w = 0; w < windows.size(); ++w)
-            jobs.push_back({windows[w], &losses[i].windows[w]});
+            jobs.emplace_back(windows[w], &result[i].windows[w]);
     }
     std::mutex telling;
     std::size_t done = 0;
     constexpr std::size_t always_worth_threads = std::size_t{1} << 30;
     parallel_for(jobs.size(), always_worth_threads, [&](std::size_t i) {
-        *jobs[i].loss = loss_of(model, jobs[i].window);
+        *jobs[i].second = measure(jobs[i].first);
         if (!progress) return;
         std::lock_guard const lock(telling);
         progress(++done, jobs.size());
     });
-    return losses;
+    return result;
+}
+
+}  // namespace detail
+
+/// The losses of every language. Windows are shared out between threads; the figures are the same
+/// for any number of them. Throws value_error naming the language whose text does not fit.
+[[nodiscard]] inline std::vector<language_loss> evaluate_perplexity(
+    decoder const& model, std::span<language_tokens const> corpus,
+    perplexity_protocol const& protocol, perplexity_progress const& progress = {}) {
+    return detail::measure_windows<language_loss>(
+        corpus, protocol, progress,
+        [&](token_window const& window) { return loss_of(model, window); });
 }
 
 /// The mean loss of each window, a row a language: what the bootstrap draws from. exp of a row's

@@ -13,6 +13,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
+#include <qtk/model/block_weights.hpp>
 #include <qtk/model/fold.hpp>
 #include <qtk/model/norm.hpp>
 
@@ -27,25 +28,21 @@ class gpt2_block {
     [[nodiscard]] static gpt2_block load(weight_reader& file, decoder_config const& config,
                                          std::string const& prefix) {
         std::size_t const width = config.width;
-        auto const read_norm = [&](std::string const& name) {
-            return norm{.type = norm::kind::layer,
-                        .weight = file.vector(name + ".weight", width),
-                        .bias = file.vector(name + ".bias", width),
-                        .epsilon = config.norm_epsilon};
+        auto const normalization = [&](std::string const& name) {
+            return read_norm(file, prefix + name, norm::kind::layer, config);
         };
-        auto const read_linear = [&](std::string const& name, std::size_t out, std::size_t in) {
-            return linear(name, file.transposed(name + ".weight", out, in),
-                          file.vector(name + ".bias", out));
+        auto const layer = [&](std::string const& name, std::size_t out, std::size_t in) {
+            return read_linear(file, prefix + name, out, in, true, weight_order::in_out);
         };
         gpt2_block block;
         block.shape_ = {config.heads, config.kv_heads, config.head_dim};
         block.act_ = config.act;
-        block.ln_1_ = read_norm(prefix + "ln_1");
-        block.c_attn_ = read_linear(prefix + "attn.c_attn", 3 * width, width);
-        block.attn_proj_ = read_linear(prefix + "attn.c_proj", width, width);
-        block.ln_2_ = read_norm(prefix + "ln_2");
-        block.c_fc_ = read_linear(prefix + "mlp.c_fc", config.inner, width);
-        block.mlp_proj_ = read_linear(prefix + "mlp.c_proj", width, config.inner);
+        block.ln_1_ = normalization("ln_1");
+        block.c_attn_ = layer("attn.c_attn", 3 * width, width);
+        block.attn_proj_ = layer("attn.c_proj", width, width);
+        block.ln_2_ = normalization("ln_2");
+        block.c_fc_ = layer("mlp.c_fc", config.inner, width);
+        block.mlp_proj_ = layer("mlp.c_proj", width, config.inner);
         // Older exports store the causal mask beside the weights.
         file.ignore(prefix + "attn.bias");
         file.ignore(prefix + "attn.masked_bias");

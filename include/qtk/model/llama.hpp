@@ -13,6 +13,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
+#include <qtk/model/block_weights.hpp>
 #include <qtk/model/fold.hpp>
 #include <qtk/model/norm.hpp>
 #include <qtk/model/rotary.hpp>
@@ -22,7 +23,6 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace qtk {
 
@@ -35,32 +35,26 @@ class llama_block {
         std::size_t const width = config.width, inner = config.inner;
         std::size_t const queries = config.heads * config.head_dim;
         std::size_t const keys = config.kv_heads * config.head_dim;
-        auto const read_norm = [&](std::string const& name) {
-            return norm{.type = norm::kind::rms,
-                        .weight = file.vector(name + ".weight", width),
-                        .bias = {},
-                        .epsilon = config.norm_epsilon};
+        auto const normalization = [&](std::string const& name) {
+            return read_norm(file, prefix + name, norm::kind::rms, config);
         };
-        auto const read_linear = [&](std::string const& name, std::size_t out, std::size_t in,
-                                     bool has_bias) {
-            weight_matrix weight = file.weight(name + ".weight", out, in);
-            return linear(name, std::move(weight),
-                          has_bias ? file.vector(name + ".bias", out) : std::vector<float>{});
+        auto const layer = [&](std::string const& name, std::size_t out, std::size_t in,
+                               bool has_bias) {
+            return read_linear(file, prefix + name, out, in, has_bias);
         };
         bool const attention_bias = config.has_attention_bias, mlp_bias = config.has_mlp_bias;
         llama_block block;
         block.shape_ = {config.heads, config.kv_heads, config.head_dim, config.window};
         block.act_ = config.act;
-        block.input_norm_ = read_norm(prefix + "input_layernorm");
-        block.q_proj_ = read_linear(prefix + "self_attn.q_proj", queries, width, attention_bias);
-        block.k_proj_ = read_linear(prefix + "self_attn.k_proj", keys, width, attention_bias);
-        block.v_proj_ = read_linear(prefix + "self_attn.v_proj", keys, width, attention_bias);
-        block.o_proj_ =
-            read_linear(prefix + "self_attn.o_proj", width, queries, config.has_output_bias);
-        block.mlp_norm_ = read_norm(prefix + "post_attention_layernorm");
-        block.gate_proj_ = read_linear(prefix + "mlp.gate_proj", inner, width, mlp_bias);
-        block.up_proj_ = read_linear(prefix + "mlp.up_proj", inner, width, mlp_bias);
-        block.down_proj_ = read_linear(prefix + "mlp.down_proj", width, inner, mlp_bias);
+        block.input_norm_ = normalization("input_layernorm");
+        block.q_proj_ = layer("self_attn.q_proj", queries, width, attention_bias);
+        block.k_proj_ = layer("self_attn.k_proj", keys, width, attention_bias);
+        block.v_proj_ = layer("self_attn.v_proj", keys, width, attention_bias);
+        block.o_proj_ = layer("self_attn.o_proj", width, queries, config.has_output_bias);
+        block.mlp_norm_ = normalization("post_attention_layernorm");
+        block.gate_proj_ = layer("mlp.gate_proj", inner, width, mlp_bias);
+        block.up_proj_ = layer("mlp.up_proj", inner, width, mlp_bias);
+        block.down_proj_ = layer("mlp.down_proj", width, inner, mlp_bias);
         // Older exports store the angles beside the weights.
         file.ignore(prefix + "self_attn.rotary_emb.inv_freq");
         return block;

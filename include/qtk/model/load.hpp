@@ -10,6 +10,7 @@
 #include <qtk/io/checkpoint.hpp>
 #include <qtk/io/limits.hpp>
 #include <qtk/math/blas.hpp>
+#include <qtk/model/block_weights.hpp>
 #include <qtk/model/checkpoint_reader.hpp>
 #include <qtk/model/config.hpp>
 #include <qtk/model/decoder.hpp>
@@ -55,10 +56,7 @@ namespace detail {
     std::vector<gpt2_block> blocks;
     for (std::size_t i = 0; i < config.layers; ++i)
         blocks.push_back(gpt2_block::load(file, config, root + "h." + std::to_string(i) + "."));
-    norm last{.type = norm::kind::layer,
-              .weight = file.vector(root + "ln_f.weight", config.width),
-              .bias = file.vector(root + "ln_f.bias", config.width),
-              .epsilon = config.norm_epsilon};
+    norm last = read_norm(file, root + "ln_f", norm::kind::layer, config);
     return {config, std::move(table), std::move(blocks), std::move(last), load_head(file, config)};
 }
 
@@ -82,10 +80,7 @@ namespace detail {
             llama_block::load(file, layer, root + "layers." + std::to_string(i) + "."));
         blocks.back().set_rotary(angles);
     }
-    norm last{.type = norm::kind::rms,
-              .weight = file.vector(root + "norm.weight", config.width),
-              .bias = {},
-              .epsilon = config.norm_epsilon};
+    norm last = read_norm(file, root + "norm", norm::kind::rms, config);
     return {config, std::move(table), std::move(blocks), std::move(last), load_head(file, config)};
 }
 
@@ -123,12 +118,8 @@ inline void project_tokens(weight_reader& file, decoder_config const& config,
     std::vector<opt_block> blocks;
     for (std::size_t i = 0; i < config.layers; ++i)
         blocks.push_back(opt_block::load(file, config, root + "layers." + std::to_string(i) + "."));
-    norm last{.type = norm::kind::none, .weight = {}, .bias = {}, .epsilon = config.norm_epsilon};
-    if (config.has_last_norm)
-        last = {.type = norm::kind::layer,
-                .weight = file.vector(root + "final_layer_norm.weight", config.width),
-                .bias = file.vector(root + "final_layer_norm.bias", config.width),
-                .epsilon = config.norm_epsilon};
+    norm last = read_norm(file, root + "final_layer_norm",
+                          config.has_last_norm ? norm::kind::layer : norm::kind::none, config);
     std::optional<linear> head = load_head(file, config);
     if (token_width != config.width) project_tokens(file, config, root, tokens, head);
     return {config, embedding{std::move(tokens), std::move(positions)}, std::move(blocks),

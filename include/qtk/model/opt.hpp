@@ -18,13 +18,13 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/block.hpp>
+#include <qtk/model/block_weights.hpp>
 #include <qtk/model/fold.hpp>
 #include <qtk/model/norm.hpp>
 
 #include <cstddef>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace qtk {
 
@@ -34,32 +34,26 @@ class opt_block {
     [[nodiscard]] static opt_block load(weight_reader& file, decoder_config const& config,
                                         std::string const& prefix) {
         std::size_t const width = config.width;
-        auto const read_norm = [&](std::string const& name) {
-            return norm{.type = norm::kind::layer,
-                        .weight = file.vector(name + ".weight", width),
-                        .bias = file.vector(name + ".bias", width),
-                        .epsilon = config.norm_epsilon};
+        auto const normalization = [&](std::string const& name) {
+            return read_norm(file, prefix + name, norm::kind::layer, config);
         };
-        auto const read_linear = [&](std::string const& name, std::size_t out, std::size_t in,
-                                     bool has_bias) {
-            weight_matrix weight = file.weight(name + ".weight", out, in);
-            return linear(name, std::move(weight),
-                          has_bias ? file.vector(name + ".bias", out) : std::vector<float>{});
+        auto const layer = [&](std::string const& name, std::size_t out, std::size_t in,
+                               bool has_bias) {
+            return read_linear(file, prefix + name, out, in, has_bias);
         };
         bool const attention_bias = config.has_attention_bias, mlp_bias = config.has_mlp_bias;
         opt_block block;
         block.shape_ = {config.heads, config.kv_heads, config.head_dim, config.window};
         block.act_ = config.act;
         block.normalizes_first_ = config.normalizes_first;
-        block.attention_norm_ = read_norm(prefix + "self_attn_layer_norm");
-        block.q_proj_ = read_linear(prefix + "self_attn.q_proj", width, width, attention_bias);
-        block.k_proj_ = read_linear(prefix + "self_attn.k_proj", width, width, attention_bias);
-        block.v_proj_ = read_linear(prefix + "self_attn.v_proj", width, width, attention_bias);
-        block.out_proj_ =
-            read_linear(prefix + "self_attn.out_proj", width, width, config.has_output_bias);
-        block.mlp_norm_ = read_norm(prefix + "final_layer_norm");
-        block.fc1_ = read_linear(prefix + "fc1", config.inner, width, mlp_bias);
-        block.fc2_ = read_linear(prefix + "fc2", width, config.inner, mlp_bias);
+        block.attention_norm_ = normalization("self_attn_layer_norm");
+        block.q_proj_ = layer("self_attn.q_proj", width, width, attention_bias);
+        block.k_proj_ = layer("self_attn.k_proj", width, width, attention_bias);
+        block.v_proj_ = layer("self_attn.v_proj", width, width, attention_bias);
+        block.out_proj_ = layer("self_attn.out_proj", width, width, config.has_output_bias);
+        block.mlp_norm_ = normalization("final_layer_norm");
+        block.fc1_ = layer("fc1", config.inner, width, mlp_bias);
+        block.fc2_ = layer("fc2", width, config.inner, mlp_bias);
         return block;
     }
 

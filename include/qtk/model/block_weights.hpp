@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which tensors of a file make one layer of a network? In Hugging Face's names:
+//
+//   linear     NAME.weight [out, in] and, where the network has one, NAME.bias [out]
+//   layer norm NAME.weight and NAME.bias, both [width]
+//   RMS norm   NAME.weight alone
+//
+// GPT-2's files hold the weights of linear layers as [in, out].
+#pragma once
+
+#include <qtk/model/decoder_config.hpp>
+#include <qtk/model/linear.hpp>
+#include <qtk/model/norm.hpp>
+#include <qtk/model/weights.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace qtk {
+
+/// How a file holds the weight of a linear layer.
+enum class weight_order : std::uint8_t { out_in, in_out };
+
+/// Throws what the reader throws for a tensor that is missing or has another shape.
+[[nodiscard]] inline linear read_linear(weight_reader& file, std::string const& name,
+                                        std::size_t out, std::size_t in, bool has_bias,
+                                        weight_order order = weight_order::out_in) {
+    weight_matrix weight = order == weight_order::out_in
+                               ? file.weight(name + ".weight", out, in)
+                               : file.transposed(name + ".weight", out, in);
+    return linear(name, std::move(weight),
+                  has_bias ? file.vector(name + ".bias", out) : std::vector<float>{});
+}
+
+/// A norm of the network's width and epsilon; throws like read_linear().
+[[nodiscard]] inline norm read_norm(weight_reader& file, std::string const& name, norm::kind type,
+                                    decoder_config const& config) {
+    norm result{.type = type, .weight = {}, .bias = {}, .epsilon = config.norm_epsilon};
+    if (type != norm::kind::none) result.weight = file.vector(name + ".weight", config.width);
+    if (type == norm::kind::layer) result.bias = file.vector(name + ".bias", config.width);
+    return result;
+}
+
+}  // namespace qtk
