@@ -3,6 +3,9 @@
 # Every public header, sorted, one a line, relative to include/ and to cuda/include/. The CTest `floors` compares this
 # list with the folder.
 set(QTK_HEADERS
+    qtk/calibration/layer_task.hpp
+    qtk/calibration/method_chain.hpp
+    qtk/calibration/quantize_model.hpp
     qtk/core/abi.hpp
     qtk/core/checked.hpp
     qtk/core/concepts.hpp

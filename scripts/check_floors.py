@@ -30,6 +30,7 @@ FLOOR_OF_ROOM = {
     "energy": 5,
     "stats": 5,
     "eval": 6,
+    "calibration": 6,
 }
 # Headers that lie directly in include/qtk, and the room that they belong to.
 ROOM_OF_FRONT = {
