@@ -194,6 +194,12 @@ set(QTK_HEADERS
     qtk/method/input_statistics.hpp
     qtk/method/rtn.hpp
     qtk/method/tile_fit.hpp
+    qtk/method/awq.hpp
+    qtk/method/awq_clip.hpp
+    qtk/method/column_scaling.hpp
+    qtk/method/input_statistics.hpp
+    qtk/method/rtn.hpp
+    qtk/method/smooth_quant.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp

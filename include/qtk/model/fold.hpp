@@ -16,6 +16,7 @@
 #include <qtk/core/contract.hpp>
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
+#include <qtk/method/column_scaling.hpp>
 #include <qtk/model/input_transform.hpp>
 #include <qtk/model/linear.hpp>
 #include <qtk/model/norm.hpp>
@@ -97,16 +98,6 @@ concept foldable_block = requires(B block) {
     return of;
 }
 
-/// W with column c multiplied by factors[c].
-[[nodiscard]] inline matrix scaled_columns(matrix_view<float const> w,
-                                           std::span<float const> factors) {
-    QTK_EXPECTS(factors.size() == w.cols);
-    matrix scaled(w.rows, w.cols);
-    for (std::size_t r = 0; r < w.rows; ++r)
-        for (std::size_t c = 0; c < w.cols; ++c) scaled(r, c) = w(r, c) * factors[c];
-    return scaled;
-}
-
 namespace detail {
 
 inline void require_floats(linear const& layer) {
@@ -163,9 +154,8 @@ inline void apply_fold(fold const& at, std::span<float const> t) {
     } else if (at.producer != nullptr) {
         detail::divide_rows(*at.producer, at.first_row, t);
     } else {
-        input_transform::parts what;
-        for (float const factor : factors) what.factors.push_back(1.0f / factor);
-        auto const inside = std::make_shared<input_transform const>(at.columns(), std::move(what));
+        auto const inside = std::make_shared<input_transform const>(
+            at.columns(), input_transform::parts{.factors = reciprocals(factors)});
         for (linear* const layer : at.consumers) layer->set_input(inside);
     }
 }
