@@ -203,7 +203,10 @@ set(QTK_HEADERS
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp
+    qtk/model/awq.hpp
     qtk/model/block.hpp
+    qtk/model/block_statistics.hpp
+    qtk/model/calibrate.hpp
     qtk/model/block_weights.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
@@ -229,6 +232,7 @@ set(QTK_HEADERS
     qtk/model/rotary.hpp
     qtk/model/rounded_activations.hpp
     qtk/model/sampling.hpp
+    qtk/model/smooth.hpp
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
     qtk/model/weight_matrix.hpp

@@ -173,6 +173,13 @@ class decoder {
         std::visit([&](auto const& blocks) { blocks[i].for_each_linear(f); }, blocks_);
     }
 
+    /// f(fold) for each place in block i where factors pass to layers (fold.hpp), i < block_count().
+    template <typename F>
+    void for_each_fold_of(std::size_t i, F&& f) {
+        QTK_EXPECTS(i < block_count());
+        std::visit([&](auto& blocks) { blocks[i].for_each_fold(f); }, blocks_);
+    }
+
   private:
     decoder_config config_;
     embedding embedding_;

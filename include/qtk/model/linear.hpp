@@ -12,6 +12,7 @@
 #include <qtk/model/input_transform.hpp>
 #include <qtk/model/weight_matrix.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <memory>
@@ -50,6 +51,21 @@ class linear {
     /// What happens to an input before the weight is multiplied; null: nothing.
     [[nodiscard]] std::shared_ptr<input_transform const> const& input() const noexcept {
         return input_;
+    }
+    /// What the weight is multiplied with for rows x [m, in], and what is rounded of them: a copy.
+    /// Throws shape_error for rows of another length.
+    [[nodiscard]] matrix changed_input(matrix_view<float const> x) const {
+        matrix changed(x.rows, in());
+        if (input_ != nullptr) {
+            input_->apply(x, changed.view());
+            return changed;
+        }
+        if (x.cols != in())
+            throw shape_error(name_ + ": expected rows of " + std::to_string(in()) + ", found " +
+                              std::to_string(x.cols));
+        for (std::size_t r = 0; r < x.rows; ++r)
+            std::ranges::copy(x.row(r), changed.view().row(r).begin());
+        return changed;
     }
     /// The floats that stand for the layer without its transform, [out, in]: x times their transpose is
     /// what apply() computes, but for the rounding of activations.
@@ -135,9 +151,7 @@ class linear {
     void multiply(matrix_view<float const> x, matrix_view<float> y, bool adds) const {
         require_operands(x, y);
         if (input_ == nullptr) return weight_.multiply(x, y, bias_, adds);
-        matrix changed(x.rows, x.cols);
-        input_->apply(x, changed.view());
-        weight_.multiply(changed.view(), y, bias_, adds);
+        weight_.multiply(changed_input(x).view(), y, bias_, adds);
     }
     void require_biases(std::size_t found) const {
         if (found != 0 && found != out())

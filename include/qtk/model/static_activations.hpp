@@ -52,15 +52,8 @@ template <range_estimator E = minmax_range>
     if (x.cols != layer.in())
         throw shape_error(layer.name() + ": expected rows of " + std::to_string(layer.in()) +
                           " to calibrate with, found " + std::to_string(x.cols));
-    layer_activations how{.type = activation_type::a8_static};
-    if (layer.input() == nullptr) {
-        how.static_scale = static_activation_scale(x, range);
-    } else {
-        matrix changed(x.rows, x.cols);
-        layer.input()->apply(x, changed.view());
-        how.static_scale = static_activation_scale(changed.view(), range);
-    }
-    return how;
+    return {.type = activation_type::a8_static,
+            .static_scale = static_activation_scale(layer.changed_input(x).view(), range)};
 }
 
 /// The same from the largest values of all rows, not of a sample: min-max. Throws value_error if no row
