@@ -189,25 +189,26 @@ set(QTK_HEADERS
     qtk/math/cholesky.hpp
     qtk/math/hadamard.hpp
     qtk/math/paley.hpp
-    qtk/method/damping.hpp
-    qtk/method/gptq.hpp
-    qtk/method/input_statistics.hpp
-    qtk/method/rtn.hpp
-    qtk/method/tile_fit.hpp
     qtk/method/awq.hpp
     qtk/method/awq_clip.hpp
     qtk/method/column_scaling.hpp
+    qtk/method/damping.hpp
+    qtk/method/gptq.hpp
     qtk/method/input_statistics.hpp
+    qtk/method/input_statistics.hpp
+    qtk/method/rotation.hpp
+    qtk/method/rtn.hpp
     qtk/method/rtn.hpp
     qtk/method/smooth_quant.hpp
+    qtk/method/tile_fit.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
     qtk/model/block.hpp
     qtk/model/block_statistics.hpp
-    qtk/model/calibrate.hpp
     qtk/model/block_weights.hpp
+    qtk/model/calibrate.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
     qtk/model/config.hpp
@@ -230,6 +231,7 @@ set(QTK_HEADERS
     qtk/model/opt.hpp
     qtk/model/past.hpp
     qtk/model/rotary.hpp
+    qtk/model/rotation.hpp
     qtk/model/rounded_activations.hpp
     qtk/model/sampling.hpp
     qtk/model/smooth.hpp

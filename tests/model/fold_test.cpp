@@ -162,7 +162,7 @@ TEST_CASE(
     linear codes = layer;
     codes.set_weight(qtk::quantize<w8>(layer.weight()));
     CHECK_THROWS_WITH_AS(apply_fold(fold_after(before, {&layer, &codes}), std::vector{1.0f, 2.0f}),
-                         "l: factors are folded into floats. Hint: fold before quantizing",
+                         "l: the weight is quantized. Hint: change what it multiplies before",
                          qtk::value_error);
     CHECK(before.weight == std::vector{8.0f, 3.0f});
     apply_fold(fold_inside(layer), std::vector{1.0f, 2.0f});

@@ -25,6 +25,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -55,7 +56,31 @@ class decoder {
     [[nodiscard]] weight_matrix const& head() const noexcept {
         return head_ ? head_->form() : embedding_.tokens;
     }
+    /// What is added to the logits: a value a token, or none.
+    [[nodiscard]] std::span<float const> head_bias() const noexcept {
+        return head_ ? head_->bias() : std::span<float const>();
+    }
     [[nodiscard]] embedding const& table() const noexcept { return embedding_; }
+    /// Another table of the same shape; throws shape_error otherwise. The head stays what it was, unless it
+    /// is tied.
+    void set_table(embedding table) {
+        auto const shape = [](std::size_t rows, std::size_t cols) {
+            return "[" + std::to_string(rows) + ", " + std::to_string(cols) + "]";
+        };
+        for (auto const& [what, now, next] :
+             {std::tuple("tokens", shape(embedding_.tokens.rows(), embedding_.tokens.cols()),
+                         shape(table.tokens.rows(), table.tokens.cols())),
+              std::tuple("positions",
+                         shape(embedding_.positions.rows(), embedding_.positions.cols()),
+                         shape(table.positions.rows(), table.positions.cols()))})
+            if (now != next)
+                throw shape_error(std::string("embedding: expected ") + what + " " + now +
+                                  ", found " + next);
+        embedding_ = std::move(table);
+    }
+    /// What stands before the head.
+    [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
+    void set_last_norm(norm last) { last_norm_ = std::move(last); }
     /// Gives the model a head of its own, which a tied embedding is not touched by: the place for a
     /// quantized one. Throws shape_error if it is not [vocabulary, width].
     void set_head(linear head) {
@@ -111,7 +136,7 @@ class decoder {
         matrix const x = advance(tokens, past);
         std::vector<float> logits(config_.vocabulary);
         head().multiply(detail::rows(x.view(), x.rows() - 1, 1),
-                        matrix_view<float>(logits.data(), 1, logits.size()), {}, false);
+                        matrix_view<float>(logits.data(), 1, logits.size()), head_bias(), false);
         return logits;
     }
 
@@ -126,7 +151,7 @@ class decoder {
     /// logits [t, vocabulary] of rows of hidden(); throws shape_error if the shapes do not fit.
     void project(matrix_view<float const> hidden, matrix_view<float> logits) const {
         single_threaded_blas const one_thread;
-        head().multiply(hidden, logits, {}, false);
+        head().multiply(hidden, logits, head_bias(), false);
     }
 
     /// The logits after each token of one window, [t, vocabulary]. Throws like embed().

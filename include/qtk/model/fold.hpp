@@ -17,6 +17,7 @@
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/method/column_scaling.hpp>
+#include <qtk/model/attention_heads.hpp>
 #include <qtk/model/input_transform.hpp>
 #include <qtk/model/linear.hpp>
 #include <qtk/model/norm.hpp>
@@ -39,7 +40,8 @@ struct fold {
     norm* before = nullptr;          ///< what produces the input, if it is a norm
     linear* producer = nullptr;      ///< if it is a layer: its rows from first_row
     std::size_t first_row = 0;
-    /// `sharing` heads of `head_dim` columns read one head of channels, as grouped queries do.
+    /// `sharing` heads of `head_dim` columns read one head of channels, as grouped queries do; a head_dim
+    /// above 1 says that nothing but sums over rows stands in between.
     std::size_t head_dim = 1, sharing = 1;
 
     [[nodiscard]] std::size_t columns() const noexcept { return consumers.front()->in(); }
@@ -48,6 +50,11 @@ struct fold {
     /// Whose factor column c takes.
     [[nodiscard]] std::size_t channel_of(std::size_t c) const noexcept {
         return sharing == 1 ? c : c / (head_dim * sharing) * head_dim + c % head_dim;
+    }
+    /// The same with attention between the producer of values and what reads them.
+    [[nodiscard]] fold of_heads(attention_shape const& shape) && {
+        head_dim = shape.head_dim, sharing = shape.heads / shape.kv_heads;
+        return std::move(*this);
     }
     /// Does an operation before the layers take the factors, so that they cost nothing?
     [[nodiscard]] bool is_free() const noexcept { return before != nullptr || producer != nullptr; }
@@ -100,10 +107,13 @@ concept foldable_block = requires(B block) {
 
 namespace detail {
 
-inline void require_floats(linear const& layer) {
+inline void require_not_rounded(linear const& layer) {
     if (layer.is_quantized() || layer.form().find<simulated_weight>() != nullptr)
         throw value_error(layer.name() +
-                          ": factors are folded into floats. Hint: fold before quantizing");
+                          ": the weight is quantized. Hint: change what it multiplies before");
+}
+inline void require_floats(linear const& layer) {
+    require_not_rounded(layer);
     if (layer.input() != nullptr)
         throw value_error(layer.name() + ": the layer changes its input already. Hint: fold first");
 }

@@ -90,8 +90,9 @@ class gpt2_block {
     /// f(fold) for each place where factors pass to layers (fold.hpp), in the order of computation.
     template <typename F>
     void for_each_fold(F&& f) {
-        std::size_t const values = 2 * attn_proj_.in();  // after queries and keys
-        f(fold_after(ln_1_, {&c_attn_})), f(fold_after(c_attn_, attn_proj_, values));
+        f(fold_after(ln_1_, {&c_attn_}));
+        f(fold_after(c_attn_, attn_proj_, 2 * attn_proj_.in())
+              .of_heads(shape_));  // after queries, keys
         f(fold_after(ln_2_, {&c_fc_}));
         f(act_ == activation::relu ? fold_after(c_fc_, mlp_proj_) : fold_inside(mlp_proj_));
     }

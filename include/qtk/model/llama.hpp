@@ -116,9 +116,7 @@ class llama_block {
     template <typename F>
     void for_each_fold(F&& f) {
         f(fold_after(input_norm_, {&q_proj_, &k_proj_, &v_proj_}));
-        fold values = fold_after(v_proj_, o_proj_);
-        values.head_dim = shape_.head_dim, values.sharing = shape_.heads / shape_.kv_heads;
-        f(values);
+        f(fold_after(v_proj_, o_proj_).of_heads(shape_));
         f(fold_after(mlp_norm_, {&gate_proj_, &up_proj_})), f(fold_after(up_proj_, down_proj_));
     }
 

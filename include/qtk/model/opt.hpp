@@ -110,7 +110,7 @@ class opt_block {
     template <typename F>
     void for_each_fold(F&& f) {
         if (normalizes_first_) f(fold_after(attention_norm_, {&q_proj_, &k_proj_, &v_proj_}));
-        f(fold_after(v_proj_, out_proj_));
+        f(fold_after(v_proj_, out_proj_).of_heads(shape_));
         if (normalizes_first_) f(fold_after(mlp_norm_, {&fc1_}));
         f(act_ == activation::relu ? fold_after(fc1_, fc2_) : fold_inside(fc2_));
     }
