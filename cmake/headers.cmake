@@ -195,9 +195,7 @@ set(QTK_HEADERS
     qtk/method/damping.hpp
     qtk/method/gptq.hpp
     qtk/method/input_statistics.hpp
-    qtk/method/input_statistics.hpp
     qtk/method/rotation.hpp
-    qtk/method/rtn.hpp
     qtk/method/rtn.hpp
     qtk/method/smooth_quant.hpp
     qtk/method/tile_fit.hpp
@@ -208,7 +206,6 @@ set(QTK_HEADERS
     qtk/model/block.hpp
     qtk/model/block_statistics.hpp
     qtk/model/block_weights.hpp
-    qtk/model/calibrate.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
     qtk/model/config.hpp

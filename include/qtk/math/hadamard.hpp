@@ -21,6 +21,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <vector>
@@ -29,25 +30,16 @@ namespace qtk {
 namespace detail {
 inline namespace QTK_ABI_NS {
 
-/// Values that are added together: fixed lengths, which compilers turn into vector code.
-inline constexpr std::size_t hadamard_lanes = 8;
-using hadamard_octet = std::array<float, hadamard_lanes>;
+/// Four values in one vector register of every machine, so that all of them compute the same.
+using float_quad = float __attribute__((vector_size(16)));
 
-[[nodiscard]] inline hadamard_octet octet_at(float const* x) noexcept {
-    hadamard_octet v;
-    std::copy_n(x, hadamard_lanes, v.begin());
+[[nodiscard]] inline float_quad load_quad(float const* x) noexcept {
+    float_quad v;
+    std::memcpy(&v, x, sizeof v);
     return v;
 }
-[[nodiscard]] inline hadamard_octet sum(hadamard_octet const& a, hadamard_octet const& b) noexcept {
-    hadamard_octet v;
-    for (std::size_t c = 0; c < hadamard_lanes; ++c) v[c] = a[c] + b[c];
-    return v;
-}
-[[nodiscard]] inline hadamard_octet difference(hadamard_octet const& a,
-                                               hadamard_octet const& b) noexcept {
-    hadamard_octet v;
-    for (std::size_t c = 0; c < hadamard_lanes; ++c) v[c] = a[c] - b[c];
-    return v;
+inline void store_quad(float* x, float_quad v) noexcept {
+    std::memcpy(x, &v, sizeof v);
 }
 
 /// Butterflies at distance `step`, of any length.
@@ -59,37 +51,36 @@ inline void butterflies(float* x, std::size_t n, std::size_t step) noexcept {
         }
 }
 
-/// Those at distances 1, 2 and 4, on eight neighbours at a time.
-inline void near_butterflies(float* x, std::size_t n) noexcept {
-    for (std::size_t i = 0; i < n; i += hadamard_lanes)
-        for (std::size_t step = 1; step < hadamard_lanes; step *= 2) {
-            hadamard_octet const v = octet_at(x + i);
-            for (std::size_t c = 0; c < hadamard_lanes; ++c)
-                x[i + c] = (c & step) != 0 ? v[c ^ step] - v[c] : v[c] + v[c ^ step];
-        }
+/// Those at distances 1 and 2, inside one register.
+[[nodiscard]] inline float_quad near_butterflies(float_quad v) noexcept {
+    v = float_quad{v[0], v[0], v[2], v[2]} + float_quad{v[1], -v[1], v[3], -v[3]};
+    return float_quad{v[0], v[1], v[0], v[1]} + float_quad{v[2], v[3], -v[2], -v[3]};
 }
 
-/// Those at distances `step` and 2 * step, step a multiple of 8, in one pass over memory.
-inline void far_butterflies(float* x, std::size_t n, std::size_t step) noexcept {
+/// Those at distances `step` and 2 * step, step a multiple of 4, in one pass over memory; before them
+/// those at distances 1 and 2 if `IsFirst`.
+template <bool IsFirst>
+void far_butterflies(float* x, std::size_t n, std::size_t step) noexcept {
     for (std::size_t block = 0; block < n; block += 4 * step)
-        for (std::size_t i = block; i < block + step; i += hadamard_lanes) {
-            hadamard_octet const a = octet_at(x + i), b = octet_at(x + i + step),
-                                 c = octet_at(x + i + 2 * step), d = octet_at(x + i + 3 * step);
-            hadamard_octet const ab = sum(a, b), cd = sum(c, d);
-            hadamard_octet const a_b = difference(a, b), c_d = difference(c, d);
-            std::ranges::copy(sum(ab, cd), x + i);
-            std::ranges::copy(sum(a_b, c_d), x + i + step);
-            std::ranges::copy(difference(ab, cd), x + i + 2 * step);
-            std::ranges::copy(difference(a_b, c_d), x + i + 3 * step);
+        for (std::size_t i = block; i < block + step; i += 4) {
+            float_quad a = load_quad(x + i), b = load_quad(x + i + step),
+                       c = load_quad(x + i + 2 * step), d = load_quad(x + i + 3 * step);
+            if constexpr (IsFirst)
+                a = near_butterflies(a), b = near_butterflies(b), c = near_butterflies(c),
+                d = near_butterflies(d);
+            store_quad(x + i, (a + b) + (c + d));
+            store_quad(x + i + step, (a - b) + (c - d));
+            store_quad(x + i + 2 * step, (a + b) - (c + d));
+            store_quad(x + i + 3 * step, (a - b) - (c - d));
         }
 }
 
 /// x H_n, not normalized.
 inline void sylvester(float* x, std::size_t n) noexcept {
     std::size_t step = 1;
-    if (n >= hadamard_lanes) {
-        near_butterflies(x, n);
-        for (step = hadamard_lanes; 4 * step <= n; step *= 4) far_butterflies(x, n, step);
+    if (n >= 16) {
+        far_butterflies<true>(x, n, 4);
+        for (step = 16; 4 * step <= n; step *= 4) far_butterflies<false>(x, n, step);
     }
     for (; step < n; step *= 2) butterflies(x, n, step);
 }
@@ -198,7 +189,7 @@ class hadamard {
         }
     }
     void multiply(float* x, bool is_transposed) const noexcept {
-        constexpr std::size_t lanes = detail::hadamard_lanes;
+        constexpr std::size_t lanes = 8;
         std::size_t const m = shape_.paley_order, p = shape_.power;
         std::size_t c = 0;
         for (; c + lanes <= p; c += lanes)
