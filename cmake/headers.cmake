@@ -196,6 +196,16 @@ set(QTK_HEADERS
     qtk/method/gptq.hpp
     qtk/method/input_statistics.hpp
     qtk/method/rotation.hpp
+    qtk/method/adam.hpp
+    qtk/method/adaround.hpp
+    qtk/method/auto_round.hpp
+    qtk/method/damping.hpp
+    qtk/method/gptq.hpp
+    qtk/method/input_statistics.hpp
+    qtk/method/layer_reconstruction.hpp
+    qtk/method/learned.hpp
+    qtk/method/learned_range.hpp
+    qtk/method/omniquant.hpp
     qtk/method/rtn.hpp
     qtk/method/smooth_quant.hpp
     qtk/method/tile_fit.hpp
