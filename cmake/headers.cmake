@@ -215,6 +215,8 @@ set(QTK_HEADERS
     qtk/model/awq.hpp
     qtk/model/block.hpp
     qtk/model/block_statistics.hpp
+    qtk/model/block_gradient.hpp
+    qtk/model/calibrate.hpp
     qtk/model/block_weights.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
@@ -229,6 +231,10 @@ set(QTK_HEADERS
     qtk/model/gguf_config.hpp
     qtk/model/gguf_reader.hpp
     qtk/model/gpt2.hpp
+    qtk/model/gradient_activation.hpp
+    qtk/model/gradient_attention.hpp
+    qtk/model/gradient_linear.hpp
+    qtk/model/gradient_norm.hpp
     qtk/model/input_transform.hpp
     qtk/model/layer_format.hpp
     qtk/model/linear.hpp

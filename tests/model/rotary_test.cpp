@@ -132,3 +132,17 @@ TEST_CASE("frequencies of one's own are taken as they are") {
     CHECK(turned(qtk::rotary(std::vector<double>{1.0, 0.1}), x, 6) ==
           turned(qtk::rotary(100.0, 4), x, 6));
 }
+
+TEST_CASE("undo() turns back what apply() has turned, for both kinds of pairs") {
+    for (auto const pairs : {qtk::rope_pairs::halves, qtk::rope_pairs::neighbours}) {
+        qtk::rotary const angles(100.0, 4, {}, pairs);
+        auto const start = qtk::gaussian_vector(3 * 8, 5);
+        qtk::matrix x(3, 8);
+        std::copy(start.begin(), start.end(), x.data());
+        angles.apply(x.view(), 7);
+        CHECK(x(1, 1) != doctest::Approx(start[9]));
+        angles.undo(x.view(), 7);
+        for (std::size_t i = 0; i < 24; ++i)
+            CHECK(x.data()[i] == doctest::Approx(start[i]).epsilon(1e-5));
+    }
+}

@@ -17,6 +17,10 @@
 
 namespace qtk {
 
+namespace detail {
+struct block_parts;  // a block opens its parts to the way back (block_gradient.hpp)
+}
+
 /// Sees nothing. An observer is called with every linear layer of a block and its input [t, in],
 /// before the layer is applied: calibration collects its statistics so.
 struct no_observer {

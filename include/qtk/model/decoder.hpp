@@ -56,10 +56,15 @@ class decoder {
     [[nodiscard]] weight_matrix const& head() const noexcept {
         return head_ ? head_->form() : embedding_.tokens;
     }
+<<<<<<< HEAD
     /// What is added to the logits: a value a token, or none.
     [[nodiscard]] std::span<float const> head_bias() const noexcept {
         return head_ ? head_->bias() : std::span<float const>();
     }
+=======
+    /// Stands before the head.
+    [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
+>>>>>>> 09f97cf (Go backwards through a block of GPT-2, Llama or OPT)
     [[nodiscard]] embedding const& table() const noexcept { return embedding_; }
     /// Another table of the same shape; throws shape_error otherwise. The head stays what it was, unless it
     /// is tied.
@@ -186,6 +191,17 @@ class decoder {
             blocks_);
     }
 
+    /// f(block) for block i, i < block_count(); f takes any kind.
+    template <typename F>
+    void visit_block(std::size_t i, F&& f) {
+        QTK_EXPECTS(i < block_count());
+        std::visit([&](auto& blocks) { f(blocks[i]); }, blocks_);
+    }
+    template <typename F>
+    void visit_block(std::size_t i, F&& f) const {
+        QTK_EXPECTS(i < block_count());
+        std::visit([&](auto const& blocks) { f(blocks[i]); }, blocks_);
+    }
     /// f(layer) for the linear layers of block i, i < block_count(), in the order of computation.
     template <typename F>
     void for_each_linear_of(std::size_t i, F&& f) {

@@ -98,6 +98,8 @@ class gpt2_block {
     }
 
   private:
+    friend struct detail::block_parts;
+
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
         f(self.c_attn_), f(self.attn_proj_), f(self.c_fc_), f(self.mlp_proj_);

@@ -121,6 +121,8 @@ class llama_block {
     }
 
   private:
+    friend struct detail::block_parts;
+
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
         f(self.q_proj_), f(self.k_proj_), f(self.v_proj_), f(self.o_proj_);

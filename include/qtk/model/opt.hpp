@@ -116,6 +116,8 @@ class opt_block {
     }
 
   private:
+    friend struct detail::block_parts;
+
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
         f(self.q_proj_), f(self.k_proj_), f(self.v_proj_), f(self.out_proj_);

@@ -85,19 +85,16 @@ class rotary {
 
     /// Turns every head of x [t, heads * head_dim] in place; row r stands at position first + r.
     void apply(matrix_view<float> x, std::size_t first = 0) const {
-        QTK_EXPECTS(x.cols % head_dim() == 0);
-        std::shared_ptr<table const> const turns = turns_for(first + x.rows);
-        std::size_t const half = frequencies_.size();
-        parallel_for(x.rows, x.rows * x.cols, [&](std::size_t r) {
-            float const* const cosine = turns->cosine.view().row(first + r).data();
-            float const* const sine = turns->sine.view().row(first + r).data();
-            for (std::size_t head = 0; head < x.cols; head += 2 * half) {
-                float* const a = x.row(r).data() + head;
-                if (pairs_ == rope_pairs::halves)
-                    turn<1>(a, a + half, cosine, sine);
-                else
-                    turn<2>(a, a + 1, cosine, sine);
-            }
+        turn_all(x, first, [this](float* a, float* b, float const* cosine, float const* sine) {
+            pairs_ == rope_pairs::halves ? turn<1>(a, b, cosine, sine)
+                                         : turn<2>(a, b, cosine, sine);
+        });
+    }
+    /// Turns back what apply() has turned: also what its gradient needs.
+    void undo(matrix_view<float> x, std::size_t first = 0) const {
+        turn_all(x, first, [this](float* a, float* b, float const* cosine, float const* sine) {
+            pairs_ == rope_pairs::halves ? turn<1>(b, a, cosine, sine)
+                                         : turn<2>(b, a, cosine, sine);
         });
     }
 
@@ -106,7 +103,24 @@ class rotary {
         matrix cosine, sine;  // [positions, head_dim / 2]
     };
 
-    /// The pairs (a[0], b[0]), (a[Step], b[Step]), ...
+    /// turn(a, b, cosines, sines) for every head, where a and b are the first of both halves of its pairs.
+    template <typename Turn>
+    void turn_all(matrix_view<float> x, std::size_t first, Turn const& turn_head) const {
+        QTK_EXPECTS(x.cols % head_dim() == 0);
+        std::shared_ptr<table const> const turns = turns_for(first + x.rows);
+        std::size_t const half = frequencies_.size();
+        std::size_t const apart = pairs_ == rope_pairs::halves ? half : 1;
+        parallel_for(x.rows, x.rows * x.cols, [&](std::size_t r) {
+            float const* const cosine = turns->cosine.view().row(first + r).data();
+            float const* const sine = turns->sine.view().row(first + r).data();
+            for (std::size_t head = 0; head < x.cols; head += 2 * half) {
+                float* const a = x.row(r).data() + head;
+                turn_head(a, a + apart, cosine, sine);
+            }
+        });
+    }
+
+    /// The pairs (a[0], b[0]), (a[Step], b[Step]), ...; with a and b exchanged, back.
     template <std::size_t Step>
     void turn(float* a, float* b, float const* cosine, float const* sine) const noexcept {
         for (std::size_t i = 0; i < frequencies_.size(); ++i) {
