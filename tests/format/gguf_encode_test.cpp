@@ -11,10 +11,11 @@
 
 namespace {
 
-std::vector<std::uint8_t> encoded(qtk::gguf_type type, std::vector<float> const& x) {
+std::vector<std::uint8_t> encoded(qtk::gguf_type type, std::vector<float> const& x,
+                                  std::vector<float> const& importance = {}) {
     auto const& entry = *qtk::find_gguf_type(type);
     std::vector<std::uint8_t> bytes(x.size() / entry.values * entry.bytes);
-    qtk::encode_gguf_row(type, x, bytes);
+    qtk::encode_gguf_row(type, x, bytes, importance);
     return bytes;
 }
 std::vector<float> decoded(qtk::gguf_type type, std::vector<std::uint8_t> const& bytes,
@@ -75,6 +76,71 @@ TEST_CASE("normal values are quantized with ggml's error") {
     }
 }
 
+TEST_CASE("with a flat importance the error is ggml's with one, at any size of the importance") {
+    struct {
+        qtk::gguf_type type;
+        double nmse;
+    } const goldens[] = {{qtk::gguf_type::q4_0, 0.00664276},   {qtk::gguf_type::q4_1, 0.00488794},
+                         {qtk::gguf_type::q5_0, 0.00162922},   {qtk::gguf_type::q5_1, 0.00114196},
+                         {qtk::gguf_type::q8_0, 0.00002858},   {qtk::gguf_type::q2_K, 0.07181088},
+                         {qtk::gguf_type::q3_K, 0.02089751},   {qtk::gguf_type::q4_K, 0.00500837},
+                         {qtk::gguf_type::q5_K, 0.00125065},   {qtk::gguf_type::q6_K, 0.00029912},
+                         {qtk::gguf_type::iq4_nl, 0.00561380}, {qtk::gguf_type::iq4_xs, 0.00571609},
+                         {qtk::gguf_type::mxfp4, 0.01320538}};
+    std::vector<float> const x = normal_values();
+    constexpr std::size_t row = 4096;
+    for (auto const& golden : goldens) {
+        CAPTURE(qtk::name_of(golden.type));
+        std::vector<float> back;
+        for (std::size_t first = 0; first < x.size(); first += row) {
+            auto const at = x.begin() + static_cast<std::ptrdiff_t>(first);
+            std::vector<float> const values(at, at + row);
+            float const size = first % (2 * row) == 0 ? 1.0f : 0.125f;
+            auto const bytes = encoded(golden.type, values, std::vector<float>(row, size));
+            auto const some = decoded(golden.type, bytes, row);
+            back.insert(back.end(), some.begin(), some.end());
+        }
+        CHECK(std::fabs(cases::nmse(x, back) - golden.nmse) <= 2e-8);
+    }
+}
+
+TEST_CASE("columns of a large importance keep more of their values") {
+    std::vector<float> const x = qtk::gaussian_vector(4096, 5);
+    std::vector<float> importance(4096);
+    for (std::size_t i = 0; i < importance.size(); ++i) importance[i] = i % 8 == 0 ? 100.0f : 1.0f;
+    auto const weighted_error = [&](std::vector<float> const& back) {
+        double sum = 0.0;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            double const off = static_cast<double>(x[i]) - static_cast<double>(back[i]);
+            sum += static_cast<double>(importance[i]) * off * off;
+        }
+        return sum;
+    };
+    for (auto const& entry : qtk::known_gguf_types) {
+        if (!qtk::has_gguf_decoder(entry.type) || entry.values == 1) continue;
+        CAPTURE(entry.name);
+        double const plain = weighted_error(decoded(entry.type, encoded(entry.type, x), 4096)),
+                     found = weighted_error(
+                         decoded(entry.type, encoded(entry.type, x, importance), 4096));
+        if (entry.type == qtk::gguf_type::q8_0 || entry.type == qtk::gguf_type::mxfp4)
+            CHECK(found == plain);
+        else
+            CHECK(found < 0.85 * plain);
+    }
+}
+
+TEST_CASE("columns without importance are quantized as if all had the same") {
+    std::vector<float> const x = qtk::gaussian_vector(256, 6), none(256), flat(256, 1.0f);
+    for (auto const& entry : qtk::known_gguf_types) {
+        if (!qtk::has_gguf_decoder(entry.type)) continue;
+        CAPTURE(entry.name);
+        if (entry.type == qtk::gguf_type::q6_K)  // its weights without importance are x^2
+            CHECK(encoded(entry.type, x, none) == encoded(entry.type, x));
+        else
+            CHECK(encoded(entry.type, x, none) == encoded(entry.type, x, flat));
+    }
+}
+
 TEST_CASE("zeros, tiny values and one value alone are quantized in every type") {
     for (auto const& entry : qtk::known_gguf_types) {
         if (!qtk::has_gguf_decoder(entry.type)) continue;
@@ -106,5 +172,8 @@ TEST_CASE("rows that are no whole blocks, and types without a quantizer, are ref
                     qtk::shape_error);
     CHECK_THROWS_AS(qtk::encode_gguf_row(qtk::gguf_type::q4_K, x, std::span(bytes).first(143)),
                     qtk::shape_error);
+    CHECK_THROWS_WITH_AS(
+        qtk::encode_gguf_row(qtk::gguf_type::q4_K, x, bytes, std::span(x).first(32)),
+        "gguf: a row of 256 values has 32 importances", qtk::shape_error);
     CHECK_THROWS_AS(qtk::encode_gguf_row(qtk::gguf_type::iq2_xs, x, bytes), qtk::value_error);
 }

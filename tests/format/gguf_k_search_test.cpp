@@ -71,3 +71,25 @@ TEST_CASE("runs without a value have no scale") {
     CHECK(qtk::detail::descended_run(4, x, codes) == 0.0f);
     CHECK(qtk::detail::levels_run(x) == 0.0f);
 }
+
+TEST_CASE("scales of scales that are whole multiples are found exactly") {
+    std::vector<float> const x{0.5f, 1.0f, 7.5f, 0.0f, 3.0f}, weights{1.0f, 2.0f, 1.0f, 5.0f, 1.0f};
+    std::array<int, 5> codes{};
+    CHECK(qtk::detail::positive_run(15, x, codes, weights) == 0.5f);
+    CHECK(codes == std::array{1, 2, 15, 0, 6});
+    std::vector<float> const zeros(5);
+    CHECK(qtk::detail::positive_run(15, zeros, codes, weights) == 0.0f);
+    CHECK(codes == std::array{0, 0, 0, 0, 0});
+}
+
+TEST_CASE("weights decide between values that no scale suits together") {
+    std::vector<float> const x{-4.0f, 1.4f, 1.4f, 1.4f}, first{1.0f, 0.0f, 0.0f, 0.0f},
+        others{0.0f, 1.0f, 1.0f, 1.0f};
+    std::array<int, 4> codes{};
+    CHECK(qtk::detail::signed_run(4, x, codes, first) == doctest::Approx(1.0f));
+    float const scale = qtk::detail::signed_run(4, x, codes, others);
+    CHECK(scale * static_cast<float>(codes[1]) == doctest::Approx(1.4f));
+    std::array<float, 4> best{};
+    auto const found = qtk::detail::affine_run(qtk::detail::affine_search{}, x, others, best);
+    CHECK(found.scale * best[1] - found.minimum == doctest::Approx(1.4f));
+}

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which scales make the least error in a run of 16 or 32 values? The searches behind ggml's quantizers
-// of K types and iq4_xs, without an importance matrix: some dozens of first scales are tried, each gives
-// codes, the codes give the best scale for them by weighted least squares, and the best of all stays.
+// of K types and iq4_xs: some dozens of first scales are tried, each gives codes, the codes give the best
+// scale for them by weighted least squares, and the best of all stays. Weights w are x^2, or what an
+// importance matrix makes of them (gguf_encode.hpp).
 //
-//   affine_run     l = round(f (x - low)), f = (nmax + first + 0.1 k) / (max - low), k = 0 .. steps;
+//   affine_run     l = round(f (x - low)), f = (nmax + first + step k) / (max - low), k = 0 .. steps;
 //                  s, m = argmin sum w (s l + m - x)^2, m <= 0       q2_K, q4_K, q5_K
 //   signed_run     l = round(-(nmax + 0.1 k) x / M), k = -9 .. 9, M the first largest value;
-//                  s = sum w x l / sum w l^2, w = x^2                 q6_K
+//                  s = sum w x l / sum w l^2                          q6_K
 //   descended_run  k = 0 alone, then up to five passes that change one code at a time   q3_K
 //   levels_run     the same with the levels T of iq4: trials (k - 127) / M, k = -7 .. 7  iq4_xs
+//   positive_run   scales of scales: trials (nmax + 0.1 k) / max, k = -4 .. 4, then five passes
 //
 // All in floats, sums from the first value to the last, every product rounded by itself: the order of
 // ggml, so that the bytes are. x must be finite.
@@ -45,19 +47,24 @@ inline constexpr float least_magnitude = 1e-15f;
     return largest;
 }
 
-/// sum w x l and sum w l^2 with w = x^2: all that a scale without a minimum is made of.
+/// Of value i: what it is given, or x^2.
+[[nodiscard]] inline float weight_at(std::span<float const> weights, std::size_t i,
+                                     float x) noexcept {
+    return weights.empty() ? rounded_product(x, x) : weights[i];
+}
+
+/// sum w x l and sum w l^2: all that a scale without a minimum is made of.
 struct fit {
     float with_x = 0.0f, with_level = 0.0f;
 
     /// K types: (w x) l.
-    void add(float x, float level) noexcept {
-        float const weight = rounded_product(x, x);
+    void add(float weight, float x, float level) noexcept {
         with_x += rounded_product(rounded_product(weight, x), level);
         with_level += rounded_product(rounded_product(weight, level), level);
     }
     /// Levels from a table: (w l) x, which rounds differently.
-    void add_level(float x, float level) noexcept {
-        float const weighted = rounded_product(rounded_product(x, x), level);
+    void add_level(float weight, float x, float level) noexcept {
+        float const weighted = rounded_product(weight, level);
         with_x += rounded_product(weighted, x);
         with_level += rounded_product(weighted, level);
     }
@@ -72,16 +79,19 @@ enum class run_error { absolute, squared };
 /// Codes 0 .. nmax of value code * scale - minimum; minimum >= 0.
 struct affine_search {
     int nmax = 15;
-    float first = -1.0f;  ///< of the numerators nmax + first + 0.1 k
+    float first = -1.0f;  ///< of the numerators nmax + first + step k
     int steps = 20;
     run_error error = run_error::squared;
+    float step = 0.1f;
 };
 struct affine_scale {
     float scale = 0.0f, minimum = 0.0f;
 };
 
+/// The codes of the best trial are left in `best_codes` if it has room for them.
 [[nodiscard]] inline affine_scale affine_run(affine_search const& how, std::span<float const> x,
-                                             std::span<float const> weights) noexcept {
+                                             std::span<float const> weights,
+                                             std::span<float> best_codes = {}) noexcept {
     float low = x[0], high = x[0], sum_w = weights[0], sum_x = rounded_product(weights[0], x[0]);
     for (std::size_t i = 1; i < x.size(); ++i) {
         low = x[i] < low ? x[i] : low;
@@ -90,6 +100,7 @@ struct affine_scale {
         sum_x += rounded_product(weights[i], x[i]);
     }
     low = low > 0.0f ? 0.0f : low;
+    std::ranges::fill(best_codes, 0.0f);
     if (high == low) return {0.0f, -low};
     std::array<float, 32> codes{};
     auto const code_all = [&](float factor) {
@@ -111,9 +122,14 @@ struct affine_scale {
     float scale = 1.0f / factor;
     code_all(factor);
     float best = cost_of(scale, low);
+    auto const keep_codes = [&] {
+        std::copy_n(codes.begin(), best_codes.size(), best_codes.begin());
+    };
+    keep_codes();
     for (int k = 0; k <= how.steps; ++k) {
         // `low` is the best one so far: a better minimum moves where the codes start.
-        code_all((how.first + rounded_product(0.1f, static_cast<float>(k)) + top) / (high - low));
+        code_all((how.first + rounded_product(how.step, static_cast<float>(k)) + top) /
+                 (high - low));
         float sum_l = 0.0f, sum_l2 = 0.0f, sum_xl = 0.0f;
         for (std::size_t i = 0; i < x.size(); ++i) {
             float const weighted = rounded_product(weights[i], codes[i]);
@@ -135,14 +151,15 @@ struct affine_scale {
             best = cost;
             scale = this_scale;
             low = this_low;
+            keep_codes();
         }
     }
     return {scale, -low};
 }
 
 /// Codes -nmax .. nmax - 1 of one scale, which may be negative; codes are left in `codes`.
-[[nodiscard]] inline float signed_run(int nmax, std::span<float const> x,
-                                      std::span<int> codes) noexcept {
+[[nodiscard]] inline float signed_run(int nmax, std::span<float const> x, std::span<int> codes,
+                                      std::span<float const> weights = {}) noexcept {
     float const largest = largest_with_sign(x), top = static_cast<float>(nmax);
     std::ranges::fill(codes, 0);
     if (magnitude_of(largest) < least_magnitude) return 0.0f;
@@ -150,8 +167,9 @@ struct affine_scale {
     auto const attempt = [&](float factor, bool is_first) {
         fit sums;
         for (std::size_t i = 0; i < x.size(); ++i)
-            sums.add(x[i], static_cast<float>(
-                               nearest_in(rounded_product(factor, x[i]), -nmax, nmax - 1)));
+            sums.add(
+                weight_at(weights, i, x[i]), x[i],
+                static_cast<float>(nearest_in(rounded_product(factor, x[i]), -nmax, nmax - 1)));
         if (!is_first && !(sums.with_level > 0.0f && rounded_product(sums.with_x, sums.with_x) >
                                                          rounded_product(best, sums.with_level)))
             return;
@@ -166,23 +184,14 @@ struct affine_scale {
     return scale;
 }
 
-/// The same from one first scale, improved code by code.
-[[nodiscard]] inline float descended_run(int nmax, std::span<float const> x,
-                                         std::span<int> codes) noexcept {
-    float const largest = largest_with_sign(x);
-    std::ranges::fill(codes, 0);
-    if (magnitude_of(largest) < least_magnitude) return 0.0f;
-    float const factor = -static_cast<float>(nmax) / largest;
-    fit sums;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        codes[i] = nearest_in(rounded_product(factor, x[i]), -nmax, nmax - 1);
-        sums.add(x[i], static_cast<float>(codes[i]));
-    }
+/// Up to five passes over codes lowest .. highest that change one at a time where that helps.
+inline void descend(int lowest, int highest, std::span<float const> x,
+                    std::span<float const> weights, fit& sums, std::span<int> codes) noexcept {
     constexpr int passes = 5;
     for (int pass = 0; pass < passes; ++pass) {
         bool has_changed = false;
         for (std::size_t i = 0; i < x.size(); ++i) {
-            float const weight = rounded_product(x[i], x[i]);
+            float const weight = weight_at(weights, i, x[i]);
             auto const with_x_of = [&](float level) {
                 return rounded_product(rounded_product(weight, x[i]), level);
             };
@@ -191,10 +200,10 @@ struct affine_scale {
             };
             float const level = static_cast<float>(codes[i]);
             float without_x = sums.with_x - with_x_of(level);
-            if (!(without_x > 0.0f)) continue;
             float without_level = sums.with_level - with_level_of(level);
+            if (!(without_x > 0.0f) || (lowest == 0 && !(without_level > 0.0f))) continue;
             int const code =
-                nearest_in(rounded_product(x[i], without_level) / without_x, -nmax, nmax - 1);
+                nearest_in(rounded_product(x[i], without_level) / without_x, lowest, highest);
             if (code == codes[i]) continue;
             without_x += with_x_of(static_cast<float>(code));
             without_level += with_level_of(static_cast<float>(code));
@@ -208,20 +217,37 @@ struct affine_scale {
         }
         if (!has_changed) break;
     }
+}
+
+/// The same from one first scale, improved code by code.
+[[nodiscard]] inline float descended_run(int nmax, std::span<float const> x,
+                                         std::span<int> codes) noexcept {
+    float const largest = largest_with_sign(x);
+    std::ranges::fill(codes, 0);
+    if (magnitude_of(largest) < least_magnitude) return 0.0f;
+    float const factor = -static_cast<float>(nmax) / largest;
+    fit sums;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        codes[i] = nearest_in(rounded_product(factor, x[i]), -nmax, nmax - 1);
+        sums.add(rounded_product(x[i], x[i]), x[i], static_cast<float>(codes[i]));
+    }
+    descend(-nmax, nmax - 1, x, {}, sums, codes);
     return sums.scale();
 }
 
 /// The scale of the levels T.
-[[nodiscard]] inline float levels_run(std::span<float const> x) noexcept {
+[[nodiscard]] inline float levels_run(std::span<float const> x,
+                                      std::span<float const> weights = {}) noexcept {
     float const largest = largest_with_sign(x), end = static_cast<float>(iq4_levels[0]);
     if (magnitude_of(largest) < least_magnitude) return 0.0f;
     constexpr int trials = 7;
     float scale = -largest / end, best = 0.0f;
     auto const attempt = [&](float factor, bool is_first) {
         fit sums;
-        for (float const v : x)
-            sums.add_level(v,
-                           static_cast<float>(iq4_levels[nearest_iq4(rounded_product(factor, v))]));
+        for (std::size_t i = 0; i < x.size(); ++i)
+            sums.add_level(
+                weight_at(weights, i, x[i]), x[i],
+                static_cast<float>(iq4_levels[nearest_iq4(rounded_product(factor, x[i]))]));
         if (!is_first && !(sums.with_level > 0.0f && rounded_product(sums.with_x, sums.with_x) >
                                                          rounded_product(best, sums.with_level)))
             return;
@@ -231,6 +257,44 @@ struct affine_scale {
     attempt(1.0f / scale, true);
     for (int k = -trials; k <= trials; ++k) attempt((static_cast<float>(k) + end) / largest, false);
     return scale;
+}
+
+/// Codes 0 .. nmax of one scale for values that are not negative.
+[[nodiscard]] inline float positive_run(int nmax, std::span<float const> x, std::span<int> codes,
+                                        std::span<float const> weights) noexcept {
+    float largest = 0.0f;
+    for (float const v : x) largest = v > largest ? v : largest;
+    std::ranges::fill(codes, 0);
+    if (largest < least_magnitude) return 0.0f;
+    float const top = static_cast<float>(nmax);
+    auto const code_of = [&](float v, float factor) {
+        return nearest_in(rounded_product(factor, v), 0, nmax);
+    };
+    auto const cost_of = [&](float factor) {
+        float const scale = 1.0f / factor;
+        float cost = 0.0f;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            float const off =
+                x[i] - rounded_product(scale, static_cast<float>(code_of(x[i], factor)));
+            cost += rounded_product(rounded_product(weights[i], off), off);
+        }
+        return cost;
+    };
+    float best_factor = top / largest, best = cost_of(best_factor);
+    for (int k = -4; k <= 4; ++k) {
+        float const factor = (rounded_product(0.1f, static_cast<float>(k)) + top) / largest;
+        if (float const cost = k == 0 ? best : cost_of(factor); cost < best) {
+            best = cost;
+            best_factor = factor;
+        }
+    }
+    fit sums;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        codes[i] = code_of(x[i], best_factor);
+        sums.add(weights[i], x[i], static_cast<float>(codes[i]));
+    }
+    descend(0, nmax, x, weights, sums, codes);
+    return sums.scale();
 }
 
 }  // namespace qtk::detail
