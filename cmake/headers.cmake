@@ -39,6 +39,7 @@ set(QTK_HEADERS
     qtk/format/gguf_blocks.hpp
     qtk/format/gguf_encode.hpp
     qtk/format/gguf_float_blocks.hpp
+    qtk/format/gguf_importance.hpp
     qtk/format/gguf_k_blocks.hpp
     qtk/format/gguf_k_search.hpp
     qtk/format/gguf_legacy_blocks.hpp
@@ -194,6 +195,9 @@ set(QTK_HEADERS
     qtk/method/column_scaling.hpp
     qtk/method/damping.hpp
     qtk/method/gptq.hpp
+    qtk/method/bias_correction.hpp
+    qtk/method/hqq.hpp
+    qtk/method/imatrix.hpp
     qtk/method/input_statistics.hpp
     qtk/method/rotation.hpp
     qtk/method/adam.hpp
@@ -206,9 +210,12 @@ set(QTK_HEADERS
     qtk/method/learned.hpp
     qtk/method/learned_range.hpp
     qtk/method/omniquant.hpp
+    qtk/method/llm_int8.hpp
     qtk/method/rtn.hpp
     qtk/method/smooth_quant.hpp
     qtk/method/tile_fit.hpp
+    qtk/method/tile_method.hpp
+    qtk/method/tile_search.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp

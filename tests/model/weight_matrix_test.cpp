@@ -126,6 +126,27 @@ TEST_CASE("LLM.int8() counts the columns that went the slow way") {
     CHECK(form.packed()->outliers == 2);
 }
 
+TEST_CASE("outlier columns of calibration hold whatever the activations are") {
+    matrix const w = random_matrix(40, 64, 1);
+    qtk::any_qmatrix const q = qtk::quantize<w4>(w);
+    matrix x = random_matrix(3, 64, 2);
+    x(2, 5) = -7.0f;
+    auto const how_with = [](std::vector<std::uint32_t> columns) {
+        qtk::layer_activations how{.type = qtk::activation_type::a8_row, .has_outliers = true};
+        how.columns = std::make_shared<std::vector<std::uint32_t> const>(std::move(columns));
+        return how;
+    };
+    qtk::layer_activations const none = how_with({}), others = how_with({3, 9});
+    weight_matrix const plain = packed(q, {.type = qtk::activation_type::a8_row}),
+                        without = packed(q, none), with = packed(q, others);
+    CHECK(product(without, x) == product(plain, x));
+    CHECK(product(with, x) != product(plain, x));
+    CHECK(with.packed()->outliers == 2);
+    CHECK(largest_difference(product(with, x),
+                             product(qtk::simulated_weight{qtk::dequantize(q), w4, others}, x)) <
+          2e-4);
+}
+
 TEST_CASE("shapes that do not fit and blocks of another size are refused") {
     matrix const w = random_matrix(40, 64, 1);
     matrix x(2, 63), y(2, 40);

@@ -8,7 +8,7 @@
 //
 // in that order of rounding: the int8 part as activation_type::a8_row gives it, then one fused
 // multiply-add a column, ascending, with the decoded weights. All instruction sets give the same
-// bits; which columns are outliers depends on all rows of X.
+// bits; which columns are outliers depends on all rows of X, unless they are given.
 #pragma once
 
 #include <qtk/core/abi.hpp>
@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ namespace qtk {
 struct llm_int8_options {
     float threshold = 6.0f;  ///< the paper's; infinity: no outliers, which is a8_row
     epilogue end = {};
+    /// Columns that are outliers whatever they hold, ascending; none: the threshold decides.
+    std::span<std::uint32_t const> columns = {};
 };
 
 /// How many columns of X went the slow way.
@@ -69,9 +72,21 @@ struct outlier_values {
     std::vector<std::uint32_t> columns;
     std::vector<float> x;
 
-    outlier_values(input_rows const& from, float threshold)
-        : columns(outlier_columns_of(from, threshold)), x(checked_mul(from.rows, columns.size())) {}
+    outlier_values(input_rows const& from, llm_int8_options const& options)
+        : columns(options.columns.empty()
+                      ? outlier_columns_of(from, options.threshold)
+                      : std::vector<std::uint32_t>(options.columns.begin(), options.columns.end())),
+          x(checked_mul(from.rows, columns.size())) {}
 };
+
+/// Throws value_error for given columns that are not ascending columns of X.
+inline void require_outlier_columns(std::span<std::uint32_t const> columns, std::size_t width) {
+    for (std::size_t i = 0; i < columns.size(); ++i)
+        if (columns[i] >= width || (i > 0 && columns[i] <= columns[i - 1]))
+            throw value_error("llm_int8_gemm: expected ascending outlier columns below " +
+                              std::to_string(width) + ", found " + std::to_string(columns[i]) +
+                              (i > 0 ? " after " + std::to_string(columns[i - 1]) : ""));
+}
 
 /// Row r of X without its outliers, whose values move to `out`. What is no number stays: it makes
 /// the row's scale NaN, and its products.
@@ -128,9 +143,10 @@ inline llm_int8_result checked_llm_int8(instruction_set isa, packed_matrix const
         throw value_error("llm_int8_gemm: expected a threshold above 0, found " +
                           std::to_string(options.threshold) +
                           ". Hint: 6, or infinity for no outliers");
+    require_outlier_columns(options.columns, x.cols);
     y.end = options.end;
     if (x.rows == 0 || w.rows() == 0) return {0, x.cols};
-    outlier_values outliers(x, options.threshold);
+    outlier_values outliers(x, options);
     llm_int8_result const result{outliers.columns.size(), x.cols};
     if (outliers.columns.empty()) {
         run_product(isa, w.view(), x, y, product);
@@ -153,7 +169,7 @@ inline namespace QTK_ABI_NS {
 
 /// X [m, in], Y [m, out], both f32 or bf16; W of a scheme with integer levels, i8/channel in the
 /// paper. Throws shape_error for shapes that do not fit, value_error for a threshold that is not
-/// positive, a scheme without integer levels, and if QTK_ISA names nothing.
+/// positive, given columns that are none, a scheme without integer levels, and if QTK_ISA names nothing.
 template <typename In, typename Out>
 llm_int8_result llm_int8_gemm(packed_matrix const& w, matrix_view<In> x, matrix_view<Out> y,
                               llm_int8_options const& options = {}) {

@@ -38,6 +38,15 @@ struct quantize_options {
 };
 
 namespace detail {
+
+[[noreturn]] inline void throw_lost_scale(char const* name, std::size_t i, std::size_t j,
+                                          scale_type type) {
+    throw value_error(std::string(name) + ": tile (" + std::to_string(i) + ", " +
+                      std::to_string(j) + ") needs a larger scale than " +
+                      std::string(word_for(scale_types, type)) +
+                      " can hold. Hint: store scales as bf16 or f32");
+}
+
 inline namespace QTK_ABI_NS {
 
 /// Round to nearest over the tiles of one matrix, [rows, cols]. Holds what the passes share.
@@ -232,10 +241,7 @@ class rtn_pass {
         if (fit(q, i)) return;
         std::size_t j = 0;
         while (!is_nonfinite(q.fit(intervals_[i * grid_.across + j]).scale)) ++j;
-        throw value_error(std::string(options_.name) + ": tile (" + std::to_string(i) + ", " +
-                          std::to_string(j) + ") needs a larger scale than " +
-                          std::string(word_for(scale_types, q.type())) +
-                          " can hold. Hint: store scales as bf16 or f32");
+        throw_lost_scale(options_.name, i, j, q.type());
     }
 
     void encode_whole(Q const& q, std::size_t r) {

@@ -21,6 +21,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct layer_activations {
     bool has_outliers = false;  ///< then type is a8_row
     float threshold = 6.0f;     ///< of outliers
     float static_scale = 0.0f;  ///< of a8_static: positive, from calibration
+    /// Outlier columns that calibration has chosen, ascending; null: the threshold decides.
+    std::shared_ptr<std::vector<std::uint32_t> const> columns = nullptr;
     friend bool operator==(layer_activations const&, layer_activations const&) = default;
 };
 
@@ -68,8 +71,9 @@ inline void round_to_int8(std::span<float> x, float known) noexcept {
         return out;
     }
     std::vector<std::uint32_t> outliers;
-    if (how.has_outliers) outliers = detail::outlier_columns_of(x, how.threshold);
     float const known = how.type == activation_type::a8_static ? how.static_scale : 0.0f;
+    if (how.has_outliers)
+        outliers = how.columns ? *how.columns : detail::outlier_columns_of(x, how.threshold);
     std::size_t const shared = detail::columns_of_a_scale(x.cols, weights, how.type);
     for (std::size_t r = 0; r < x.rows; ++r) {
         std::span<float> const row = out.view().row(r);

@@ -32,6 +32,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <utility>
@@ -173,8 +174,13 @@ class weight_matrix {
                         {.activations = w.activations.type,
                          .static_scale = w.activations.static_scale,
                          .end = end});
-        llm_int8_result const seen =
-            llm_int8_gemm(w.weight, x, y, {.threshold = w.activations.threshold, .end = end});
+        llm_int8_options options{.threshold = w.activations.threshold, .end = end};
+        if (w.activations.columns) {
+            options.columns = *w.activations.columns;
+            if (options.columns.empty())  // calibration has found none
+                options.threshold = std::numeric_limits<float>::infinity();
+        }
+        llm_int8_result const seen = llm_int8_gemm(w.weight, x, y, options);
         w.columns += seen.columns;
         w.outliers += seen.outliers;
     }
