@@ -70,6 +70,7 @@ set(QTK_HEADERS
     qtk/io/gguf_tokenizer.hpp
     qtk/io/gguf_value.hpp
     qtk/io/gguf_writer.hpp
+    qtk/io/imatrix_file.hpp
     qtk/io/json_fields.hpp
     qtk/io/limits.hpp
     qtk/io/mapped_file.hpp
