@@ -267,7 +267,43 @@ def memory(folder):
                                  f"{limit}MiB"), 2, "rows at once")
 
 
-steps = (round_trips, perplexities, recipes, refusals, kills, memory)
+def importance(folder):
+    """--imatrix: the columns that matter keep more of their values."""
+    def dat(entries):
+        data = struct.pack("<i", len(entries))
+        for name, values in entries.items():
+            data += struct.pack("<i", len(name)) + name.encode() + struct.pack("<ii", 2, len(values))
+            data += struct.pack(f"<{len(values)}f", *(2 * v for v in values))
+        return data + struct.pack("<ii", 2, 4) + b"text"
+
+    config = json.loads(read(f"{llama}/config.json"))
+    width, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    wanted = {f"blk.{i}.{part}.weight": inner if part == "ffn_down" else width for i in range(layers)
+              for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")}
+    source, plain, weighted = f"{folder}/m.dat", f"{folder}/plain.gguf", f"{folder}/weighted.gguf"
+    write(source, dat({name: [100.0 if j % 4 == 0 else 1.0 for j in range(n)] for name, n in wanted.items()}))
+    expect("without", run("quantize", llama, plain, "--type", "q4_0"), 0)
+    said = expect("with", run("quantize", llama, weighted, "--type", "q4_0", "--imatrix", source), 0)
+    check("every matrix has one", "no importance" not in said.stderr, said.stderr)
+    check("other bytes, as many weights", read(plain) != read(weighted))
+    check("the file says so", b"quantize.imatrix.entries_count" in read(weighted))
+    check("q8_0 does not search", run("quantize", llama, f"{folder}/8.gguf", "--type", "q8_0", "--imatrix", source)
+          .returncode == 0)
+    write(source, dat({"blk.0.attn_q.weight": [1.0] * width}))
+    expect("one of many", run("quantize", llama, weighted, "--type", "q4_0", "--imatrix", source, "--force"), 0,
+           f"{len(wanted) - 1} matrices have no importance")
+    write(source, dat({"blk.0.attn_q.weight": [1.0] * (width + 1)}))
+    expect("another width", run("quantize", llama, weighted, "--type", "q4_0", "--imatrix", source, "--force"), 2,
+           "another model")
+    write(source, dat({"something": [1.0] * width}))
+    expect("other names", run("quantize", llama, weighted, "--type", "q4_0", "--imatrix", source, "--force"), 2,
+           "no name in it")
+    write(source, dat({"blk.0.attn_q.weight": [1.0] * width})[:-9])
+    expect("cut short", run("quantize", llama, weighted, "--type", "q4_0", "--imatrix", source, "--force"), 3)
+    expect("not for safetensors", run("quantize", llama, f"{folder}/no.safetensors", "--imatrix", source), 2, ".gguf")
+
+
+steps = (round_trips, perplexities, recipes, importance, refusals, kills, memory)
 with tempfile.TemporaryDirectory() as shared:
     for step in steps:
         began = time.time()

@@ -190,6 +190,8 @@ void require_memory(conversion const& plan, conversion_options const& options) {
         text(step.origin);
         text(step.from);
         text(to_string(step.action));
+        auto const importance = std::as_bytes(std::span(step.importance));
+        text({reinterpret_cast<char const*>(importance.data()), importance.size()});
     }
     for (fs::path const& input : plan.inputs) {
         struct stat status {};
@@ -275,6 +277,14 @@ void encode_blocks(conversion_step const& step, qtk::gguf_type type, cut const& 
     row_source const& rows = *step.rows;
     if (rows.cols() == 0) return;
     auto const& entry = *qtk::find_gguf_type(type);
+    // Several matrices under one name have an importance each.
+    std::size_t const matrices = std::max<std::size_t>(step.importance.size() / rows.cols(), 1);
+    std::size_t const matrix_rows = rows.rows() / matrices;
+    auto const importance_of = [&](std::size_t r) {
+        return step.importance.empty()
+                   ? std::span<float const>()
+                   : std::span(step.importance).subspan(r / matrix_rows * rows.cols(), rows.cols());
+    };
     std::size_t const row_bytes = rows.cols() / entry.values * entry.bytes;
     qtk::matrix values(std::min(c.count, rows.rows()), rows.cols());
     std::vector<std::uint8_t> bytes(values.rows() * row_bytes);
@@ -284,7 +294,7 @@ void encode_blocks(conversion_step const& step, qtk::gguf_type type, cut const& 
         qtk::parallel_for(n, 8 * n * rows.cols(), [&](std::size_t i) {
             std::span<float const> const x(values.data() + i * rows.cols(), rows.cols());
             std::span<std::uint8_t> const to(bytes.data() + i * row_bytes, row_bytes);
-            qtk::encode_gguf_row(type, x, to);
+            qtk::encode_gguf_row(type, x, to, importance_of(r + i));
             float most = 0.0f;
             for (float const v : x) most = std::max(most, std::abs(v));
             if (most < 60000.0f) return;

@@ -32,6 +32,8 @@ struct conversion_step {
     shared_rows rows;
     tensor_action action{};
     std::string wanted{};  ///< what was asked for, where the action is something else
+    /// How much each column counts, [matrices, columns]; empty: all the same.
+    std::vector<float> importance{};
     /// Where the output's parts lie: of a scheme codes, scales, zeros, tensor scale; else one.
     std::vector<qtk::tensor_place> places{};
 

@@ -160,6 +160,42 @@ void require_any(std::vector<conversion_step> const& steps, model_input const& i
     return to_string(usual) + (text.empty() ? "" : " " + text);
 }
 
+/// What the matrix says of a tensor that becomes blocks; empty if nothing. Throws qtk::value_error for
+/// another shape.
+[[nodiscard]] std::vector<float> importance_of(imatrix_input const& from,
+                                               conversion_step const& step) {
+    qtk::imatrix_entry const* const entry = from.matrix.find(step.name);
+    if (entry == nullptr) return {};
+    std::size_t const matrices = entry->counts.size();
+    if (entry->columns == step.rows->cols() && step.rows->rows() % matrices == 0)
+        return entry->importance;
+    throw qtk::value_error(
+        from.path.string() + ": " + qtk::quoted(step.name) + " is there as " +
+        std::to_string(matrices) + " matrices with " + std::to_string(entry->columns) +
+        " columns, but the model has " + std::to_string(step.rows->rows()) + " rows of " +
+        std::to_string(step.rows->cols()) + ". Hint: is it the importance of another model?");
+}
+
+/// The keys by which llama.cpp's files say it.
+void set_importance(qtk::gguf_writer& writer, imatrix_input const& from) {
+    qtk::imatrix_file const& matrix = from.matrix;
+    writer.set("quantize.imatrix.file", from.path.filename().string());
+    if (!matrix.datasets.empty()) writer.set("quantize.imatrix.dataset", matrix.datasets.front());
+    writer.set("quantize.imatrix.entries_count",
+               static_cast<std::uint32_t>(matrix.entries().size()));
+    writer.set("quantize.imatrix.chunks_count", matrix.chunk_count);
+}
+
+/// Throws qtk::value_error if not one tensor has an importance.
+void require_importance(std::vector<conversion_step> const& steps, imatrix_input const& from) {
+    for (conversion_step const& step : steps)
+        if (!step.importance.empty()) return;
+    throw qtk::value_error(
+        from.path.string() +
+        ": no name in it is that of a matrix that would be quantized. Hint: names are "
+        "GGUF's, such as blk.0.attn_q.weight");
+}
+
 }  // namespace
 
 conversion plan_safetensors(model_input const& input, recipe const& rules,
@@ -200,7 +236,7 @@ conversion plan_floats(model_input const& input, qtk::gguf_type type, fs::path c
 }
 
 conversion plan_gguf(model_input const& input, recipe const& rules, tensor_action const& usual,
-                     fs::path const& target) {
+                     fs::path const& target, imatrix_input const* importance) {
     if (input.has_quantized())
         throw qtk::io_error(input.path().string(),
                             "this file is quantized already. Hint: begin with the float model");
@@ -211,7 +247,8 @@ conversion plan_gguf(model_input const& input, recipe const& rules, tensor_actio
     } else {
         for (auto const& [key, value] : input.gguf()->metadata().entries())
             if (key != "general.file_type" && key != "general.quantization_version" &&
-                key != "qtk.recipe" && key != "qtk.version")
+                key != "qtk.recipe" && key != "qtk.version" &&
+                !key.starts_with("quantize.imatrix."))
                 writer.set_value(key, value);
         for (input_tensor const& tensor : input.tensors()) tensors.push_back({tensor.name, tensor});
     }
@@ -240,6 +277,8 @@ conversion plan_gguf(model_input const& input, recipe const& rules, tensor_actio
             if (type != *asked) step.wanted = to_string(step.action);
             step.action = type;
             has_blocks = has_blocks || is_for_matrices(step.action);
+            if (importance != nullptr && is_for_matrices(step.action))
+                step.importance = importance_of(*importance, step);
         } else {
             type = input.gguf()->at(tensor.name).type;
         }
@@ -249,6 +288,10 @@ conversion plan_gguf(model_input const& input, recipe const& rules, tensor_actio
         plan.steps.push_back(std::move(step));
     }
     if (input.gguf() != nullptr) require_any(plan.steps, input);
+    if (importance != nullptr) {
+        require_importance(plan.steps, *importance);
+        set_importance(writer, *importance);
+    }
     if (auto const* const type = std::get_if<qtk::gguf_type>(&usual))
         if (auto const number = file_type_of(*type)) writer.set("general.file_type", *number);
     if (has_blocks) writer.set("general.quantization_version", std::uint32_t{2});

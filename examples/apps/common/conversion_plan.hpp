@@ -4,6 +4,8 @@
 // places, before anything is written.
 #pragma once
 
+#include <qtk/io/imatrix_file.hpp>
+
 #include "conversion.hpp"
 #include "model_input.hpp"
 #include "recipe.hpp"
@@ -18,11 +20,19 @@ namespace app {
                                           tensor_action const& usual,
                                           std::filesystem::path const& target);
 
+/// An importance matrix and the file that it is from.
+struct imatrix_input {
+    std::filesystem::path path;
+    qtk::imatrix_file matrix;
+};
+
 /// A GGUF file; `usual` is a GGUF type: a float type for every matrix, another for those of blocks.
-/// Where rows are no whole blocks, the step's action differs from what was wanted. Throws what
-/// export_folder() throws.
+/// Where rows are no whole blocks, the step's action differs from what was wanted. With an importance
+/// matrix the blocks weigh errors by it, and the file says so as llama.cpp's do. Throws what
+/// export_folder() throws, and qtk::value_error if the importance is that of another model.
 [[nodiscard]] conversion plan_gguf(model_input const& input, recipe const& rules,
-                                   tensor_action const& usual, std::filesystem::path const& target);
+                                   tensor_action const& usual, std::filesystem::path const& target,
+                                   imatrix_input const* importance = nullptr);
 
 /// A safetensors file in which everything that was quantized has the float type. Throws qtk::io_error where
 /// nothing was.

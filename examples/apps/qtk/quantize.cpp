@@ -12,6 +12,7 @@
 #include "conversion_plan.hpp"
 #include "exit_code.hpp"
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,10 +21,22 @@ namespace {
 
 struct quantize_options {
     std::vector<std::string> paths, rules;
-    std::string scheme, type, recipe_file, json_target;
+    std::string scheme, type, recipe_file, imatrix_file, json_target;
     bool is_dry = false, refuses_fallback = false;
     conversion_options work;
 };
+
+/// Matrices that become blocks although calibration has not seen them.
+void warn_of_missing(conversion const& plan) {
+    std::size_t missing = 0;
+    std::string first;
+    for (conversion_step const& step : plan.steps)
+        if (is_for_matrices(step.action) && step.importance.empty() && ++missing == 1)
+            first = step.name;
+    if (missing > 0)
+        fmt::print(stderr, "warning: {} matrices have no importance, the first is {}\n", missing,
+                   shown(first));
+}
 
 [[nodiscard]] conversion plan_of(quantize_options const& options, model_input const& input,
                                  std::filesystem::path const& target) {
@@ -35,17 +48,24 @@ struct quantize_options {
         throw qtk::value_error("--scheme is for .safetensors; a .gguf file takes --type");
     if (!is_gguf && !options.type.empty())
         throw qtk::value_error("--type is for .gguf; a .safetensors file takes --scheme");
+    if (!is_gguf && !options.imatrix_file.empty())
+        throw qtk::value_error("--imatrix is for .gguf: it weighs the errors of GGUF's blocks");
+    std::optional<imatrix_input> importance;
+    if (!options.imatrix_file.empty())
+        importance = {options.imatrix_file, qtk::imatrix_file::open(options.imatrix_file)};
     recipe const rules(options.rules, options.recipe_file,
                        is_gguf ? parse_type_action : parse_scheme_action);
     conversion plan =
         is_gguf ? plan_gguf(input, rules,
-                            parse_type_action(options.type.empty() ? "q8_0" : options.type), target)
+                            parse_type_action(options.type.empty() ? "q8_0" : options.type), target,
+                            importance ? &*importance : nullptr)
                 : plan_safetensors(input, rules,
                                    parse_scheme_action(options.scheme.empty() ? "i4/g64/asym/f16"
                                                                               : options.scheme),
                                    target);
     for (std::string const& rule : rules.unused())
         fmt::print(stderr, "warning: the rule {} fits no tensor\n", shown(rule));
+    if (importance) warn_of_missing(plan);
     return plan;
 }
 
@@ -92,6 +112,10 @@ void add_quantize(CLI::App& program) {
         ->expected(1)
         ->take_all();
     command.add_option("--recipe-file", options->recipe_file, "more such rules, one a line");
+    command.add_option(
+        "--imatrix", options->imatrix_file,
+        "importance matrix of llama.cpp (.dat or .gguf), for .gguf: errors of columns "
+        "with larger inputs count more");
     command.add_flag("--no-fallback", options->refuses_fallback,
                      "an error where a tensor cannot have the type, instead of the next best one");
     command.add_flag("--dry-run", options->is_dry, "show the plan and write nothing");
