@@ -31,6 +31,7 @@ set(QTK_HEADERS
     qtk/eval/divergence.hpp
     qtk/eval/next_passage.hpp
     qtk/eval/perplexity.hpp
+    qtk/eval/stepwise.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp
     qtk/format/checkpoint_packing.hpp
@@ -191,27 +192,24 @@ set(QTK_HEADERS
     qtk/math/cholesky.hpp
     qtk/math/hadamard.hpp
     qtk/math/paley.hpp
-    qtk/method/awq.hpp
-    qtk/method/awq_clip.hpp
-    qtk/method/column_scaling.hpp
-    qtk/method/damping.hpp
-    qtk/method/gptq.hpp
-    qtk/method/bias_correction.hpp
-    qtk/method/hqq.hpp
-    qtk/method/imatrix.hpp
-    qtk/method/input_statistics.hpp
-    qtk/method/rotation.hpp
     qtk/method/adam.hpp
     qtk/method/adaround.hpp
     qtk/method/auto_round.hpp
+    qtk/method/awq.hpp
+    qtk/method/awq_clip.hpp
+    qtk/method/bias_correction.hpp
+    qtk/method/column_scaling.hpp
     qtk/method/damping.hpp
     qtk/method/gptq.hpp
+    qtk/method/hqq.hpp
+    qtk/method/imatrix.hpp
     qtk/method/input_statistics.hpp
     qtk/method/layer_reconstruction.hpp
     qtk/method/learned.hpp
     qtk/method/learned_range.hpp
-    qtk/method/omniquant.hpp
     qtk/method/llm_int8.hpp
+    qtk/method/omniquant.hpp
+    qtk/method/rotation.hpp
     qtk/method/rtn.hpp
     qtk/method/smooth_quant.hpp
     qtk/method/tile_fit.hpp
@@ -222,9 +220,8 @@ set(QTK_HEADERS
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
     qtk/model/block.hpp
-    qtk/model/block_statistics.hpp
     qtk/model/block_gradient.hpp
-    qtk/model/calibrate.hpp
+    qtk/model/block_statistics.hpp
     qtk/model/block_weights.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
@@ -243,7 +240,9 @@ set(QTK_HEADERS
     qtk/model/gradient_attention.hpp
     qtk/model/gradient_linear.hpp
     qtk/model/gradient_norm.hpp
+    qtk/model/grouped_rows.hpp
     qtk/model/input_transform.hpp
+    qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp

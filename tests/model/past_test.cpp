@@ -104,6 +104,57 @@ TEST_CASE("attention to codes is attention to what they decode to") {
         }
 }
 
+TEST_CASE("a prompt at once and token by token leave the same groups, and attention stays close") {
+    auto const shape = seeing(0);
+    matrix const q = random_matrix(50, 24, 1), k = random_matrix(50, 12, 2),
+                 v = random_matrix(50, 12, 3);
+    matrix exact(50, 24);
+    qtk::attend(shape, nullptr, q.view(), k.view(), v.view(), exact.view());
+    double before = 0.0;
+    for (char const* const text : {"i8/g8/r4", "i4/g8/r4", "i2/g8/r4"}) {
+        CAPTURE(text);
+        auto const how = qtk::parse_kv_format(text);
+        qtk::layer_past once(how, 50, shape), stepwise(how, 50, shape);
+        matrix prompt(50, 24), written(50, 24);
+        qtk::attend(shape, &once, q.view(), k.view(), v.view(), prompt.view());
+        for (std::size_t t = 0; t < 50; ++t)
+            qtk::attend(shape, &stepwise, {q.data() + t * 24, 1, 24}, {k.data() + t * 12, 1, 12},
+                        {v.data() + t * 12, 1, 12}, {written.data() + t * 24, 1, 24});
+        std::vector<float> a, b;
+        for (std::size_t h = 0; h < 2; ++h)
+            for (auto const& [one, other] : {std::pair(&once.keys(), &stepwise.keys()),
+                                             std::pair(&once.values(), &stepwise.values())}) {
+                static_cast<void>(one->read(h, 0, 50, a));
+                static_cast<void>(other->read(h, 0, 50, b));
+                CHECK(a == b);
+            }
+        CHECK(once.bytes() == stepwise.bytes());
+        // The prompt itself is attended to in floats.
+        double error = 0.0;
+        for (std::size_t i = 0; i < exact.view().size(); ++i) {
+            CHECK(std::fabs(prompt.data()[i] - exact.data()[i]) < 1e-5f);
+            double const e =
+                static_cast<double>(written.data()[i]) - static_cast<double>(exact.data()[i]);
+            error += e * e;
+        }
+        CHECK(error > 8.0 * before);
+        CHECK(error < 50.0 * 24.0 * 0.2);
+        before = error;
+        once.shorten(20);
+        CHECK(once.length() == 20);
+        matrix again(30, 24);
+        qtk::attend(shape, &once, {q.data() + 20 * 24, 30, 24}, {k.data() + 20 * 12, 30, 12},
+                    {v.data() + 20 * 12, 30, 12}, again.view());
+        CHECK(once.length() == 50);
+    }
+    qtk::layer_past recent(qtk::parse_kv_format("i2/g8/r50"), 50, shape);
+    matrix y(1, 24);
+    for (std::size_t t = 0; t < 50; ++t)
+        qtk::attend(shape, &recent, {q.data() + t * 24, 1, 24}, {k.data() + t * 12, 1, 12},
+                    {v.data() + t * 12, 1, 12}, y.view());
+    for (std::size_t c = 0; c < 24; ++c) CHECK(std::fabs(y(0, c) - exact(49, c)) < 1e-5f);
+}
+
 TEST_CASE("a cache has a past for each layer, and no more room than the context") {
     qtk::decoder_config config;
     config.layers = 3, config.heads = 4, config.kv_heads = 2, config.head_dim = 6;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How are number formats of layers asked for? One spelling in every command, and one flag for the head,
-// which stays as the file has it where nobody asks.
+// which stays as the file has it where nobody asks; one flag for keys and values.
 #pragma once
 
 #include <qtk/core/error.hpp>
+#include <qtk/model/kv_format.hpp>
 #include <qtk/model/layer_format.hpp>
 
 #include <CLI/CLI.hpp>
@@ -41,6 +42,21 @@ struct head_option {
         if (text.empty()) return std::nullopt;
         return qtk::parse_layer_format(text);
     }
+};
+
+/// --kv: how keys and values are remembered.
+struct kv_option {
+    std::string text = "fp32";
+
+    void add_to(CLI::App& command) {
+        command
+            .add_option(
+                "--kv", text,
+                "keys and values: fp32, int8 or iB[/gN][/token][/rN], B = 8, 4, 2: e.g. i4/g64")
+            ->capture_default_str();
+    }
+    /// Throws qtk::value_error for an unknown format.
+    [[nodiscard]] qtk::kv_format parse() const { return qtk::parse_kv_format(text); }
 };
 
 }  // namespace app

@@ -18,7 +18,6 @@ generation generate(qtk::decoder const& network, std::span<std::int32_t const> p
     qtk::sampler next(options.sampling);
     generation made;
     made.prompt = prompt.size();
-    made.kv_bytes = past.bytes();
     auto start = clock::now();
     std::int32_t token = next(network.next_logits(prompt, past));
     made.prefill_seconds = seconds_since(start);
@@ -31,6 +30,7 @@ generation generate(qtk::decoder const& network, std::span<std::int32_t const> p
         ++made.decoded;
     }
     made.decode_seconds = seconds_since(start);
+    made.kv_bytes = past.bytes();
     return made;
 }
 

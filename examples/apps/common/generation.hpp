@@ -23,7 +23,7 @@ namespace app {
 struct generation_options {
     std::size_t tokens = 64;  ///< At most so many new ones.
     qtk::sampling_options sampling;
-    qtk::kv_storage kv = qtk::kv_storage::f32;
+    qtk::kv_format kv;
     std::optional<std::int32_t> stop;  ///< Ends the text; not part of it.
 };
 

@@ -11,9 +11,9 @@ namespace app {
 
 quality measure_quality(language_model const& reference, language_model const& other,
                         evaluation_text const& text, std::uint64_t seed,
-                        qtk::perplexity_progress const& progress) {
+                        qtk::perplexity_progress const& progress, qtk::kv_format const& kv) {
     auto const both = qtk::evaluate_divergence(reference.network(), other.network(), text.corpus,
-                                               text.protocol, progress);
+                                               text.protocol, progress, kv);
     quality q;
     q.divergence = qtk::summarize(both);
     auto const losses = qtk::losses_of(both), before = qtk::losses_of(both, true);

@@ -30,10 +30,11 @@ struct quality {
     std::vector<std::vector<double>> window_losses;  ///< Mean nll of each window, a row a language.
 };
 
-/// The reference's own figures have a ratio of 1.
+/// The reference's own figures have a ratio of 1. `kv`: how the other one remembers keys and values.
 [[nodiscard]] quality measure_quality(language_model const& reference, language_model const& other,
                                       evaluation_text const& text, std::uint64_t seed,
-                                      qtk::perplexity_progress const& progress = {});
+                                      qtk::perplexity_progress const& progress = {},
+                                      qtk::kv_format const& kv = {});
 
 /// The fraction of right choices on lines 81 to 160 of the corpus, all languages together.
 [[nodiscard]] double next_passage_accuracy(language_model const& model,

@@ -24,7 +24,8 @@ namespace app {
 namespace {
 
 struct bench_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama", synthetic, kv = "f32", device = "cpu";
+    std::string model = QTK_DATA_DIR "/polyglot-llama", synthetic, device = "cpu";
+    kv_option kv;
     head_option head;
     std::vector<std::string> formats{"fp32", "fp16", "w8a8", "w4a8", "w4"};
     std::size_t prompt_tokens = 128, new_tokens = 32, runs = 5, warmup = 1;
@@ -61,12 +62,9 @@ double bytes_of_token(bench_row const& row, bench_options const& options) {
 }
 
 void measure(bench_row& row, std::vector<std::int32_t> const& prompt, bench_options const& options,
-             bool counts) {
+             qtk::kv_format const& kv, bool counts) {
     generation_options const how{
-        .tokens = options.new_tokens,
-        .sampling = {},
-        .kv = options.kv == "i8" ? qtk::kv_storage::i8 : qtk::kv_storage::f32,
-        .stop = {}};
+        .tokens = options.new_tokens, .sampling = {}, .kv = kv, .stop = {}};
     generation const made = generate(row.model.network(), prompt, how);
     row.kv_bytes = made.kv_bytes;
     if (!counts) return;
@@ -82,6 +80,7 @@ void run(bench_options const& options) {
             "kernels of a T4 on layers of the usual shapes");
     auto const formats = parse_formats(options.formats);
     auto const head = options.head.parse();
+    qtk::kv_format const kv = options.kv.parse();
     if (options.runs == 0 || options.prompt_tokens == 0 || options.new_tokens < 2)
         throw qtk::value_error("bench: expected a run, a prompt token and 2 new tokens");
 
@@ -107,29 +106,27 @@ void run(bench_options const& options) {
         for (bench_row& row : rows) {
             line.show(fmt::format("run {} of {}: {}", i + 1, options.warmup + options.runs,
                                   row.format.name));
-            measure(row, prompt, options, i >= options.warmup);
+            measure(row, prompt, options, kv, i >= options.warmup);
         }
     line.clear();
 
+    double const token_bytes = qtk::kv_bytes_per_token(base.network().config(), kv);
     std::FILE* const human = options.output.human();
-    fmt::print(
-        human,
-        "{}: {} parameters, prompt of {} tokens, {} new tokens, {} runs after {}, batch 1, "
-        "cache {}.\n{}\nMemory is read at {:.1f} GB/s; \"of limit\" is the time that the bytes "
-        "of a token take at that rate over the time it took.\n\n",
-        base.name(), with_commas(base.parameters()), options.prompt_tokens, options.new_tokens,
-        options.runs, options.warmup, options.kv, where.describe(), bandwidth * 1e-9);
+    fmt::print(human,
+               "{}: {} parameters, prompt of {} tokens, {} new tokens, {} runs after {}, batch 1, "
+               "cache {} ({:.0f} bytes a token).\n{}\nMemory is read at {:.1f} GB/s; \"of limit\" "
+               "is the time that the bytes "
+               "of a token take at that rate over the time it took.\n\n",
+               base.name(), with_commas(base.parameters()), options.prompt_tokens,
+               options.new_tokens, options.runs, options.warmup, to_string(kv), token_bytes,
+               where.describe(), bandwidth * 1e-9);
     text_table table({"format", "bits/weight", "layers MB", "MB/token", "prefill tokens/s",
                       "first token ms", "decode tokens/s", "of limit"});
-    json report{{"schema", "qtk.bench/1"},
-                {"model", base.name()},
-                {"parameters", base.parameters()},
-                {"prompt_tokens", options.prompt_tokens},
-                {"new_tokens", options.new_tokens},
-                {"kv", options.kv},
-                {"read_bandwidth", bandwidth},
-                {"environment", where.to_json()},
-                {"rows", json::array()}};
+    json report{{"schema", "qtk.bench/1"},           {"model", base.name()},
+                {"parameters", base.parameters()},   {"prompt_tokens", options.prompt_tokens},
+                {"new_tokens", options.new_tokens},  {"kv", to_string(kv)},
+                {"kv_bytes_per_token", token_bytes}, {"read_bandwidth", bandwidth},
+                {"environment", where.to_json()},    {"rows", json::array()}};
     std::string csv =
         "format,bits_per_weight,layer_bytes,bytes_per_token,prefill_mean,prefill_sd,"
         "first_token_ms_mean,first_token_ms_sd,decode_mean,decode_sd,of_limit\n";
@@ -192,9 +189,7 @@ void add_bench(CLI::App& program) {
     command.add_option("--new-tokens", options->new_tokens)->capture_default_str();
     command.add_option("--runs", options->runs)->capture_default_str();
     command.add_option("--warmup", options->warmup)->capture_default_str();
-    command.add_option("--kv", options->kv, "storage of keys and values")
-        ->check(CLI::IsMember({"f32", "i8"}))
-        ->capture_default_str();
+    options->kv.add_to(command);
     command.add_option("--device", options->device)
         ->check(CLI::IsMember({"cpu", "cuda"}))
         ->capture_default_str();

@@ -13,6 +13,7 @@
 #include "output.hpp"
 #include "quality.hpp"
 #include "terminal.hpp"
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct eval_options {
     std::string model = QTK_DATA_DIR "/polyglot-llama", reference = "fp32";
     head_option head;
     std::vector<std::string> formats{"fp32", "fp16", "w8a8", "llm_int8", "w4a8", "w4", "w3"};
+    std::vector<std::string> kv{"fp32"};
     text_options text;
     output_options output;
     std::uint64_t seed = 0;
@@ -32,6 +34,8 @@ struct eval_options {
 
 struct eval_row {
     std::string format;
+    qtk::kv_format kv;
+    double kv_bytes = 0.0;  ///< of a token
     double bits_per_weight = 0.0;
     quality figures;
     std::optional<double> outliers;
@@ -44,6 +48,8 @@ json to_json(eval_row const& row) {
     for (auto const& [language, estimate] : row.figures.perplexity)
         ppl[language] = interval_json(estimate);
     json out{{"format", row.format},
+             {"kv", to_string(row.kv)},
+             {"kv_bytes_per_token", row.kv_bytes},
              {"bits_per_weight", row.bits_per_weight},
              {"ppl", ppl},
              {"ppl_geomean", interval_json(row.figures.geomean)},
@@ -64,6 +70,9 @@ void print(std::FILE* human, std::vector<eval_row> const& rows, eval_options con
     std::vector<std::string> header{
         "format", "bits/weight", "perplexity [95 %]", "over " + options.reference, "p",
         "KL",     "top-1"};
+    bool const has_kv = std::ranges::any_of(
+        rows, [](eval_row const& row) { return row.kv.storage != qtk::kv_storage::f32; });
+    if (has_kv) header.insert(header.end(), {"keys and values", "bytes/token"});
     if (options.has_passages) header.push_back("next passage");
     if (options.has_simulation) header.push_back("packed/simulated");
     text_table table(header);
@@ -76,6 +85,10 @@ void print(std::FILE* human, std::vector<eval_row> const& rows, eval_options con
                                        fmt::format("{:.2g}", q.p_value),
                                        fmt::format("{:.5f}", q.divergence.kl),
                                        fmt::format("{:.1f} %", 100.0 * q.divergence.agreement)};
+        if (has_kv) {
+            cells.push_back(to_string(row.kv));
+            cells.push_back(fmt::format("{:.0f}", row.kv_bytes));
+        }
         if (options.has_passages)
             cells.push_back(fmt::format("{:.1f} %", 100.0 * q.next_passage.value_or(0.0)));
         if (options.has_simulation)
@@ -90,10 +103,21 @@ void print(std::FILE* human, std::vector<eval_row> const& rows, eval_options con
                        row.format, 100.0 * *row.outliers);
 }
 
+/// Throws qtk::value_error for an unknown format, and for passages, which are read through floats.
+std::vector<qtk::kv_format> parse_caches(eval_options const& options) {
+    std::vector<qtk::kv_format> caches;
+    for (std::string const& text : options.kv) caches.push_back(qtk::parse_kv_format(text));
+    if (caches.empty()) throw qtk::value_error("--kv: expected at least one format");
+    if (options.has_passages && (caches.size() > 1 || caches[0] != qtk::kv_format{}))
+        throw qtk::value_error("--next-passage reads passages with keys and values in fp32");
+    return caches;
+}
+
 void run_eval(eval_options const& options) {
     options.text.require();
     auto const formats = parse_formats(options.formats);
     auto const head = options.head.parse();
+    auto const caches = parse_caches(options);
     qtk::layer_format const reference_format = qtk::parse_layer_format(options.reference);
 
     language_model reference = language_model::open(options.model);
@@ -107,28 +131,32 @@ void run_eval(eval_options const& options) {
     {
         progress_line const line;
         for (qtk::layer_format const& format : formats) {
-            std::string const label =
-                fmt::format("[{}/{}] {}", rows.size() + 1, formats.size(), format.name);
+            std::string const label = fmt::format("[{}/{}] {}", rows.size() / caches.size() + 1,
+                                                  formats.size(), format.name);
             line.show(label + ": quantizing");
             language_model model = reference;
             model.apply(format, head);
             auto const show = [&](std::size_t done, std::size_t total) {
                 line.show(fmt::format("{}: window {} of {}", label, done, total));
             };
-            eval_row row{format.name,
-                         model.bits_per_weight(),
-                         measure_quality(reference, model, text, options.seed, show),
-                         model.outlier_fraction(),
-                         {}};
-            if (options.has_passages)
-                row.figures.next_passage = next_passage_accuracy(model, options.text);
-            if (options.has_simulation && format.scheme && !format.is_simulated) {
-                language_model simulated = reference;
-                simulated.apply(qtk::parse_layer_format("sim:" + format.name), head);
-                quality const q = measure_quality(simulated, model, text, options.seed, show);
-                row.simulation = {q.ratio.value, q.divergence.largest_difference};
+            for (qtk::kv_format const& kv : caches) {
+                eval_row row{format.name,
+                             kv,
+                             qtk::kv_bytes_per_token(model.network().config(), kv),
+                             model.bits_per_weight(),
+                             measure_quality(reference, model, text, options.seed, show, kv),
+                             model.outlier_fraction(),
+                             {}};
+                if (options.has_passages)
+                    row.figures.next_passage = next_passage_accuracy(model, options.text);
+                if (options.has_simulation && format.scheme && !format.is_simulated) {
+                    language_model simulated = reference;
+                    simulated.apply(qtk::parse_layer_format("sim:" + format.name), head);
+                    quality const q = measure_quality(simulated, model, text, options.seed, show);
+                    row.simulation = {q.ratio.value, q.divergence.largest_difference};
+                }
+                rows.push_back(std::move(row));
             }
-            rows.push_back(std::move(row));
         }
     }
     print(human, rows, options);
@@ -137,15 +165,15 @@ void run_eval(eval_options const& options) {
                 {"seed", options.seed},           {"environment", environment::now().to_json()},
                 {"rows", json::array()}};
     std::string csv =
-        "format,bits_per_weight,ppl_geomean,ppl_geomean_low,ppl_geomean_high,ratio,ratio_low,"
+        "format,kv,bits_per_weight,ppl_geomean,ppl_geomean_low,ppl_geomean_high,ratio,ratio_low,"
         "ratio_high,p_value,kl,top1_agreement\n";
     for (eval_row const& row : rows) {
         report["rows"].push_back(to_json(row));
         quality const& q = row.figures;
-        csv +=
-            fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", row.format, row.bits_per_weight,
-                        q.geomean.value, q.geomean.low, q.geomean.high, q.ratio.value, q.ratio.low,
-                        q.ratio.high, q.p_value, q.divergence.kl, q.divergence.agreement);
+        csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", row.format, to_string(row.kv),
+                           row.bits_per_weight, q.geomean.value, q.geomean.low, q.geomean.high,
+                           q.ratio.value, q.ratio.low, q.ratio.high, q.p_value, q.divergence.kl,
+                           q.divergence.agreement);
     }
     if (!options.output.json_target.empty()) deliver(options.output.json_target, report);
     deliver(options.output.csv_target, csv);
@@ -219,6 +247,11 @@ void add_eval(CLI::App& program) {
     command.add_option("--reference", options->reference, "the format that others are measured by")
         ->capture_default_str();
     options->head.add_to(command);
+    command
+        .add_option("--kv", options->kv,
+                    "keys and values: every format with each of these, read token by token")
+        ->delimiter(',')
+        ->capture_default_str();
     options->text.add_to(command);
     command.add_flag("--simulate", options->has_simulation,
                      "also run each format simulated in floats and show how far packed is from it");

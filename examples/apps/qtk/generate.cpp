@@ -19,7 +19,8 @@ namespace app {
 namespace {
 
 struct generate_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama", prompt, format = "stored", kv = "f32";
+    std::string model = QTK_DATA_DIR "/polyglot-llama", prompt, format = "stored";
+    kv_option kv;
     head_option head;
     std::string json_target;
     generation_options how;
@@ -64,7 +65,7 @@ void run(generate_options const& options) {
     auto const head = options.head.parse();
     qtk::require_sampling(options.how.sampling);
     generation_options how = options.how;
-    how.kv = options.kv == "i8" ? qtk::kv_storage::i8 : qtk::kv_storage::f32;
+    how.kv = options.kv.parse();
 
     language_model model = language_model::open(options.model);
     model.apply(format, head);
@@ -81,11 +82,13 @@ void run(generate_options const& options) {
     fmt::print(human, "\n");
     fmt::print(stderr,
                "[{} {}: prompt {} tokens in {:.1f} ms ({:.0f} tokens/s), then {} tokens at {:.1f} "
-               "tokens/s; weights {:.1f} MB, cache {:.1f} MB ({}), peak memory {:.0f} MB]\n",
+               "tokens/s; weights {:.1f} MB, cache {:.1f} MB ({}, {:.0f} bytes a token), peak "
+               "memory {:.0f} MB]\n",
                model.name(), format.name, made.prompt, 1e3 * made.prefill_seconds,
                made.prefill_rate(), made.decoded, made.decoded > 0 ? made.decode_rate() : 0.0,
                1e-6 * static_cast<double>(model.layer_bytes()),
-               1e-6 * static_cast<double>(made.kv_bytes), options.kv,
+               1e-6 * static_cast<double>(made.kv_bytes), to_string(how.kv),
+               qtk::kv_bytes_per_token(model.network().config(), how.kv),
                1e-6 * static_cast<double>(peak_memory()));
     if (options.json_target.empty()) return;
     json report{{"schema", "qtk.generate/1"},
@@ -99,7 +102,9 @@ void run(generate_options const& options) {
                 {"decode_seconds", made.decode_seconds},
                 {"decoded_tokens", made.decoded},
                 {"layer_bytes", model.layer_bytes()},
+                {"kv", to_string(how.kv)},
                 {"kv_bytes", made.kv_bytes},
+                {"kv_bytes_per_token", qtk::kv_bytes_per_token(model.network().config(), how.kv)},
                 {"peak_memory_bytes", peak_memory()},
                 {"environment", environment::now().to_json()}};
     if (auto const fraction = model.outlier_fraction()) report["outlier_columns"] = *fraction;
@@ -126,9 +131,7 @@ void add_generate(CLI::App& program) {
     command.add_option("--top-p", options->how.sampling.top_p, "nucleus, in (0, 1]")
         ->capture_default_str();
     command.add_option("--seed", options->how.sampling.seed, "of the draws")->capture_default_str();
-    command.add_option("--kv", options->kv, "storage of keys and values")
-        ->check(CLI::IsMember({"f32", "i8"}))
-        ->capture_default_str();
+    options->kv.add_to(command);
     command.add_flag("--ignore-eos", options->goes_on, "go on after the end of the text");
     command.add_flag("--json{-}", options->json_target,
                      "figures and tokens as JSON, to standard output or --json=FILE");

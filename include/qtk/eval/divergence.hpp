@@ -11,6 +11,7 @@
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/eval/perplexity.hpp>
+#include <qtk/eval/stepwise.hpp>
 #include <qtk/model/decoder.hpp>
 
 #include <algorithm>
@@ -74,10 +75,11 @@ inline void compare_logits(std::span<float const> p, std::span<float const> q, s
 
 }  // namespace detail
 
-/// Both models on one window. Throws value_error if they do not share a vocabulary, or like
-/// decoder::embed().
+/// Both models on one window, the other one with keys and values in the format `kv`. Throws value_error if
+/// they do not share a vocabulary, or like decoder::embed().
 [[nodiscard]] inline window_divergence divergence_of(decoder const& reference, decoder const& other,
-                                                     token_window const& window) {
+                                                     token_window const& window,
+                                                     kv_format const& kv = {}) {
     std::size_t const vocabulary = reference.config().vocabulary;
     if (other.config().vocabulary != vocabulary)
         throw value_error("divergence: the models have vocabularies of " +
@@ -85,7 +87,7 @@ inline void compare_logits(std::span<float const> p, std::span<float const> q, s
                           std::to_string(other.config().vocabulary) + " tokens");
     constexpr std::size_t chunk_floats = 1 << 18;
     std::size_t const most = std::clamp<std::size_t>(chunk_floats / vocabulary, 1, window.scored);
-    matrix const p = reference.hidden(window.tokens), q = other.hidden(window.tokens);
+    matrix const p = reference.hidden(window.tokens), q = stepwise_hidden(other, window.tokens, kv);
     matrix p_logits(most, vocabulary), q_logits(most, vocabulary);
     window_divergence sums;
     std::size_t row = window.tokens.size() - window.scored - 1;
@@ -106,10 +108,11 @@ inline void compare_logits(std::span<float const> p, std::span<float const> q, s
 /// of them. Throws value_error naming the language whose text does not fit.
 [[nodiscard]] inline std::vector<language_divergence> evaluate_divergence(
     decoder const& reference, decoder const& other, std::span<language_tokens const> corpus,
-    perplexity_protocol const& protocol, perplexity_progress const& progress = {}) {
+    perplexity_protocol const& protocol, perplexity_progress const& progress = {},
+    kv_format const& kv = {}) {
     return detail::measure_windows<language_divergence>(
         corpus, protocol, progress,
-        [&](token_window const& window) { return divergence_of(reference, other, window); });
+        [&](token_window const& window) { return divergence_of(reference, other, window, kv); });
 }
 
 /// Throws value_error if nothing was scored.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What does a network remember of the tokens before? The keys and values of every layer, so that a
-// new token costs one row of work and not the whole text again. As floats, or as int8 with a scale
-// for each token and head (a quarter of the memory; quantizes as quantizer/tile_quantizer.hpp does).
+// new token costs one row of work and not the whole text again. As floats, as int8 with a scale for
+// each token and head (a quarter of the memory; quantizes as quantizer/tile_quantizer.hpp does), or in
+// groups of 8, 4 or 2 bits behind a few recent tokens that stay floats (grouped_rows.hpp).
 #pragma once
 
 #include <qtk/core/contract.hpp>
@@ -12,6 +13,8 @@
 #include <qtk/model/attention.hpp>
 #include <qtk/model/attention_heads.hpp>
 #include <qtk/model/decoder_config.hpp>
+#include <qtk/model/grouped_rows.hpp>
+#include <qtk/model/kv_format.hpp>
 #include <qtk/quantizer/tile_quantizer.hpp>
 
 #include <algorithm>
@@ -19,28 +22,36 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <vector>
 
 namespace qtk {
 
-enum class kv_storage : std::uint8_t { f32, i8 };
-
 /// Rows of heads, written once and read again and again.
 class head_rows {
   public:
-    head_rows(kv_storage storage, std::size_t rows, std::size_t heads, std::size_t head_dim)
-        : storage_(storage), heads_(heads), head_dim_(head_dim) {
-        if (storage == kv_storage::f32) {
+    /// Room for `rows` rows; groups need none in advance.
+    head_rows(kv_format const& how, std::size_t rows, std::size_t heads, std::size_t head_dim,
+              bool are_keys = false)
+        : storage_(how.storage), heads_(heads), head_dim_(head_dim) {
+        if (storage_ == kv_storage::f32) {
             floats_ = matrix(rows, heads * head_dim);
+        } else if (storage_ == kv_storage::groups) {
+            groups_.emplace(how, are_keys && how.has_channel_keys, heads, head_dim);
         } else {
             codes_.resize(checked_mul(rows, heads * head_dim));
             scales_.resize(rows * heads);
         }
     }
 
+    /// Rows from `first` on, the number of rows before them.
     void write(std::size_t first, matrix_view<float const> x) {
         QTK_EXPECTS(x.cols == heads_ * head_dim_);
+        if (groups_) {
+            groups_->shorten(first);
+            groups_->append(x);
+            return;
+        }
         for (std::size_t r = 0; r < x.rows; ++r) {
             std::span<float const> const row = x.row(r);
             if (storage_ == kv_storage::f32) {
@@ -51,12 +62,17 @@ class head_rows {
                 write_head((first + r) * heads_ + h, row.subspan(h * head_dim_, head_dim_));
         }
     }
+    /// What may become codes does: groups alone wait for it.
+    void settle() {
+        if (groups_) groups_->settle();
+    }
     /// Head h of the rows [first, first + count), [count, head_dim]; `scratch` holds them where
     /// they are stored as codes.
     [[nodiscard]] matrix_view<float const> read(std::size_t h, std::size_t first, std::size_t count,
                                                 std::vector<float>& scratch) const {
         if (storage_ == kv_storage::f32)
             return detail::float_heads{floats_.view(), head_dim_}.read(h, first, count, scratch);
+        if (groups_) return groups_->read(h, first, count, scratch);
         scratch.resize(std::max(scratch.size(), count * head_dim_));
         for (std::size_t r = 0; r < count; ++r) {
             std::size_t const i = (first + r) * heads_ + h;
@@ -64,7 +80,9 @@ class head_rows {
         }
         return {scratch.data(), count, head_dim_};
     }
+    /// Groups count what is in use, the others their room.
     [[nodiscard]] std::size_t bytes() const noexcept {
+        if (groups_) return groups_->bytes();
         return floats_.view().size() * sizeof(float) + codes_.size() +
                scales_.size() * sizeof(float);
     }
@@ -100,15 +118,16 @@ class head_rows {
     matrix floats_;
     std::vector<std::int8_t> codes_;
     std::vector<float> scales_;
+    std::optional<grouped_rows> groups_;
 };
 static_assert(detail::readable_heads<head_rows>);
 
 /// The past of one layer.
 class layer_past {
   public:
-    layer_past(kv_storage storage, std::size_t capacity, attention_shape const& shape)
-        : keys_(storage, capacity, shape.kv_heads, shape.head_dim),
-          values_(storage, capacity, shape.kv_heads, shape.head_dim),
+    layer_past(kv_format const& how, std::size_t capacity, attention_shape const& shape)
+        : keys_(how, capacity, shape.kv_heads, shape.head_dim, true),
+          values_(how, capacity, shape.kv_heads, shape.head_dim),
           capacity_(capacity) {}
 
     [[nodiscard]] std::size_t length() const noexcept { return length_; }
@@ -120,6 +139,11 @@ class layer_past {
         keys_.write(length_, k);
         values_.write(length_, v);
         length_ += k.rows;
+    }
+    /// Tokens that are no longer recent become codes; called once they were attended to.
+    void settle() {
+        keys_.settle();
+        values_.settle();
     }
     /// Of length() tokens.
     [[nodiscard]] head_rows const& keys() const noexcept { return keys_; }
@@ -136,11 +160,10 @@ class layer_past {
 class kv_cache {
   public:
     /// Room for `capacity` tokens, the model's context at most.
-    kv_cache(decoder_config const& config, std::size_t capacity,
-             kv_storage storage = kv_storage::f32)
+    kv_cache(decoder_config const& config, std::size_t capacity, kv_format const& how = {})
         : capacity_(std::min(capacity, config.context)),
-          layers_(config.layers, layer_past(storage, capacity_,
-                                            {config.heads, config.kv_heads, config.head_dim})) {}
+          layers_(config.layers,
+                  layer_past(how, capacity_, {config.heads, config.kv_heads, config.head_dim})) {}
 
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
     [[nodiscard]] std::size_t length() const noexcept {
@@ -169,6 +192,7 @@ inline void attend(attention_shape const& shape, layer_past* past, matrix_view<f
     if (past == nullptr) return causal_attention(shape, q, k, v, y);
     past->append(k, v);
     detail::attend_rows(shape, q, past->keys(), past->values(), past->length(), y);
+    past->settle();
 }
 
 }  // namespace qtk
