@@ -37,6 +37,7 @@ set(QTK_HEADERS
     qtk/format/checkpoint_packing.hpp
     qtk/format/codebook.hpp
     qtk/format/compressed_tensors_packing.hpp
+    qtk/format/dynamic_map.hpp
     qtk/format/gguf_blocks.hpp
     qtk/format/gguf_encode.hpp
     qtk/format/gguf_float_blocks.hpp
@@ -58,22 +59,31 @@ set(QTK_HEADERS
     qtk/format/scale.hpp
     qtk/io/added_tokens.hpp
     qtk/io/atomic_file.hpp
+    qtk/io/awq_file.hpp
+    qtk/io/bitsandbytes_file.hpp
     qtk/io/bpe_merges.hpp
     qtk/io/bpe_vocabulary.hpp
     qtk/io/byte_alphabet.hpp
     qtk/io/byte_level_bpe.hpp
     qtk/io/byte_reader.hpp
     qtk/io/checkpoint.hpp
+    qtk/io/compressed_fp4_file.hpp
+    qtk/io/compressed_tensors_file.hpp
     qtk/io/descriptor.hpp
     qtk/io/dtype.hpp
+    qtk/io/encoded_layer.hpp
     qtk/io/gguf.hpp
     qtk/io/gguf_header.hpp
     qtk/io/gguf_tokenizer.hpp
     qtk/io/gguf_value.hpp
     qtk/io/gguf_writer.hpp
     qtk/io/imatrix_file.hpp
+    qtk/io/gptq_file.hpp
     qtk/io/json_fields.hpp
+    qtk/io/layer_layout.hpp
+    qtk/io/layer_tensors.hpp
     qtk/io/limits.hpp
+    qtk/io/llm_int8_file.hpp
     qtk/io/mapped_file.hpp
     qtk/io/name_index.hpp
     qtk/io/normal_form_c.hpp
@@ -81,6 +91,8 @@ set(QTK_HEADERS
     qtk/io/npy.hpp
     qtk/io/pretokenizer.hpp
     qtk/io/qmatrix_file.hpp
+    qtk/io/quantization_config.hpp
+    qtk/io/quantization_config_writer.hpp
     qtk/io/safetensors.hpp
     qtk/io/safetensors_header.hpp
     qtk/io/safetensors_writer.hpp

@@ -35,3 +35,22 @@ TEST_CASE("members of another kind are named with what was found") {
     CHECK_THROWS_WITH_AS((void)fields.array(object, "yes"),
                          R"(f.json: yes: expected an array, found true)", qtk::io_error);
 }
+
+TEST_CASE("whole numbers are read within their bounds, and numbers as they are") {
+    auto const json =
+        nlohmann::json::parse(R"({"n": 7, "less": -3, "x": 1.5, "large": 18446744073709551615})");
+    CHECK(fields.whole(json, "n", 0, 7) == 7);
+    CHECK(fields.whole(json, "less", -3, 7) == -3);
+    CHECK(fields.whole(json, "absent", 0, 7, 5) == 5);
+    CHECK(fields.number(json, "x") == 1.5);
+    CHECK(fields.number(json, "n") == 7.0);
+    CHECK_THROWS_WITH_AS((void)fields.whole(json, "n", 0, 6),
+                         "f.json: n: expected a whole number from 0 to 6, found 7", qtk::io_error);
+    CHECK_THROWS_AS((void)fields.whole(json, "x", 0, 7), qtk::io_error);
+    CHECK_THROWS_AS((void)fields.whole(json, "large", 0, 7), qtk::io_error);
+    CHECK_THROWS_WITH_AS((void)fields.whole(json, "absent", 0, 7),
+                         "f.json: absent: expected a whole number from 0 to 7, found null",
+                         qtk::io_error);
+    CHECK_THROWS_WITH_AS((void)fields.number(object, "name"),
+                         R"(f.json: name: expected a number, found "x")", qtk::io_error);
+}

@@ -3,6 +3,8 @@
 // What type do the elements of a tensor in a file have? The names and sizes of safetensors.
 #pragma once
 
+#include <qtk/core/scheme.hpp>
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -77,6 +79,23 @@ inline constexpr std::array<dtype_entry, 19> known_dtypes{{
     for (auto const& entry : known_dtypes)
         if (entry.name == name) return entry.type;
     return std::nullopt;
+}
+
+/// The type of stored scales.
+[[nodiscard]] constexpr dtype dtype_of(scale_type type) noexcept {
+    switch (type) {
+        case scale_type::f16:
+            return dtype::f16;
+        case scale_type::bf16:
+            return dtype::bf16;
+        case scale_type::e8m0:
+            return dtype::f8_e8m0;
+        case scale_type::e4m3:
+            return dtype::f8_e4m3;
+        case scale_type::f32:
+            break;
+    }
+    return dtype::f32;
 }
 
 static_assert(bits_of(dtype::bf16) == 16 && find_dtype("F4") == dtype::f4 && !find_dtype("f32"));

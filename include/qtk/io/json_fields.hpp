@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,6 +49,29 @@ class json_fields {
         return value.get_ref<std::string const&>();
     }
 
+    /// A whole number from `least` to `most`; `otherwise`, if given, where it is null or absent.
+    [[nodiscard]] std::int64_t whole(json const& object, std::string const& key, std::int64_t least,
+                                     std::int64_t most,
+                                     std::optional<std::int64_t> otherwise = {}) const {
+        json const& value = member(object, key);
+        if (value.is_null() && otherwise) return *otherwise;
+        bool const fits = value.is_number_unsigned()
+                              ? std::in_range<std::int64_t>(value.get<std::uint64_t>())
+                              : value.is_number_integer();
+        if (!fits || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
+            refuse_kind(
+                key, "a whole number from " + std::to_string(least) + " to " + std::to_string(most),
+                value);
+        return value.get<std::int64_t>();
+    }
+
+    /// A number that must be there.
+    [[nodiscard]] double number(json const& object, std::string const& key) const {
+        json const& value = member(object, key);
+        if (!value.is_number()) refuse_kind(key, "a number", value);
+        return value.get<double>();
+    }
+
     /// An array member that must be there.
     [[nodiscard]] json const& array(json const& object, std::string const& key) const {
         json const& value = member(object, key);
@@ -72,12 +96,13 @@ class json_fields {
 
     [[nodiscard]] std::string const& file() const noexcept { return file_; }
 
-  private:
-    [[noreturn]] void refuse_kind(std::string const& key, char const* expected,
+    /// The member is not what was expected.
+    [[noreturn]] void refuse_kind(std::string const& key, std::string const& expected,
                                   json const& found) const {
         refuse(key + ": expected " + expected + ", found " + shown(found));
     }
 
+  private:
     std::string file_;
 };
 

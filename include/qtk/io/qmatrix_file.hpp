@@ -28,22 +28,6 @@
 
 namespace qtk {
 
-[[nodiscard]] constexpr dtype dtype_of(scale_type type) noexcept {
-    switch (type) {
-        case scale_type::f16:
-            return dtype::f16;
-        case scale_type::bf16:
-            return dtype::bf16;
-        case scale_type::e8m0:
-            return dtype::f8_e8m0;
-        case scale_type::e4m3:
-            return dtype::f8_e4m3;
-        case scale_type::f32:
-            break;
-    }
-    return dtype::f32;
-}
-
 /// Plans the parts of q under `name`; q is borrowed until the writer has written.
 inline void add_qmatrix(safetensors_writer& writer, std::string const& name, any_qmatrix const& q) {
     writer.add(name + ".codes", dtype::u8, {q.rows(), q.row_bytes()}, std::as_bytes(q.codes()));
