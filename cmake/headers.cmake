@@ -93,6 +93,7 @@ set(QTK_HEADERS
     qtk/io/qmatrix_file.hpp
     qtk/io/quantization_config.hpp
     qtk/io/quantization_config_writer.hpp
+    qtk/io/quantized_folder.hpp
     qtk/io/safetensors.hpp
     qtk/io/safetensors_header.hpp
     qtk/io/safetensors_writer.hpp
@@ -100,6 +101,7 @@ set(QTK_HEADERS
     qtk/io/sha256.hpp
     qtk/io/split_pattern.hpp
     qtk/io/staged_file.hpp
+    qtk/io/staged_folder.hpp
     qtk/io/strict_json.hpp
     qtk/io/tokenizer.hpp
     qtk/io/tokenizer_json.hpp
@@ -262,6 +264,7 @@ set(QTK_HEADERS
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp
+    qtk/model/quantized_reader.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp
     qtk/model/rounded_activations.hpp

@@ -29,7 +29,12 @@ language_model language_model::open(std::string const& path) {
         return {folder.stem().string(), qtk::load_decoder(file), std::move(tokenizer)};
     }
     std::string const name = std::filesystem::weakly_canonical(folder).filename().string();
-    return {name, qtk::load_decoder(folder, {.weights = qtk::weight_loading::stored}),
+    qtk::load_options options;
+    options.weights = qtk::weight_loading::stored;
+    options.note = [&](std::string const& text) {
+        fmt::print(stderr, "note: {}: {}\n", path, text);
+    };
+    return {name, qtk::load_decoder(folder, options),
             std::make_shared<qtk::tokenizer const>(qtk::tokenizer::open(folder))};
 }
 

@@ -6,7 +6,8 @@
 //   layer norm NAME.weight and NAME.bias, both [width]
 //   RMS norm   NAME.weight alone
 //
-// GPT-2's files hold the weights of linear layers as [in, out].
+// GPT-2's files of floats hold the weights of linear layers as [in, out]. Columns that a file has in
+// another order stay in it, behind a change of the input.
 #pragma once
 
 #include <qtk/model/decoder_config.hpp>
@@ -15,25 +16,24 @@
 #include <qtk/model/weights.hpp>
 
 #include <cstddef>
-#include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace qtk {
 
-/// How a file holds the weight of a linear layer.
-enum class weight_order : std::uint8_t { out_in, in_out };
-
 /// Throws what the reader throws for a tensor that is missing or has another shape.
 [[nodiscard]] inline linear read_linear(weight_reader& file, std::string const& name,
                                         std::size_t out, std::size_t in, bool has_bias,
                                         weight_order order = weight_order::out_in) {
-    weight_matrix weight = order == weight_order::out_in
-                               ? file.weight(name + ".weight", out, in)
-                               : file.transposed(name + ".weight", out, in);
-    return linear(name, std::move(weight),
-                  has_bias ? file.vector(name + ".bias", out) : std::vector<float>{});
+    layer_weight found = file.layer(name + ".weight", out, in, order);
+    linear layer(name, std::move(found.weight),
+                 has_bias ? file.vector(name + ".bias", out) : std::vector<float>{});
+    if (!found.order.empty())
+        layer.set_input(std::make_shared<input_transform const>(
+            in, input_transform::parts{.order = std::move(found.order)}));
+    return layer;
 }
 
 /// A norm of the network's width and epsilon; throws like read_linear().

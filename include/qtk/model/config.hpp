@@ -59,9 +59,16 @@ inline constexpr unknown_network unknown_networks[] = {
 
 }  // namespace detail
 
+/// Which weights a reader of config.json can make use of.
+enum class accepted_weights : std::uint8_t {
+    floats,  ///< a quantization_config is refused
+    any      ///< quantization_config is somebody else's (io/quantization_config.hpp)
+};
+
 /// Reads the text of a config.json; `path` serves in messages. Throws io_error.
-[[nodiscard]] inline decoder_config parse_config(std::string_view text, std::string const& path,
-                                                 io_limits const& limits = {}) {
+[[nodiscard]] inline decoder_config parse_config(
+    std::string_view text, std::string const& path, io_limits const& limits = {},
+    accepted_weights accepted = accepted_weights::floats) {
     nlohmann::json const object = parse_strict_json(text, path, limits);
     if (!object.is_object()) throw io_error(path, "expected a JSON object");
     detail::config_reader const json(object, path);
@@ -79,7 +86,8 @@ inline constexpr unknown_network unknown_networks[] = {
     } else {
         detail::refuse_type(json, type);
     }
-    if (auto const* const found = json.find("quantization_config"))
+    if (auto const* const found = json.find("quantization_config");
+        found != nullptr && accepted == accepted_weights::floats)
         json.refuse("quantization_config", "float weights", *found);
     c.vocabulary = json.count("vocab_size", limits.vocabulary);
     auto const bos = json.tokens("bos_token_id", c.vocabulary);
@@ -90,11 +98,12 @@ inline constexpr unknown_network unknown_networks[] = {
 }
 
 /// Reads `folder`/config.json. Throws system_error if it is not there, io_error if it is faulty.
-[[nodiscard]] inline decoder_config read_config(std::filesystem::path const& folder,
-                                                io_limits const& limits = {}) {
+[[nodiscard]] inline decoder_config read_config(
+    std::filesystem::path const& folder, io_limits const& limits = {},
+    accepted_weights accepted = accepted_weights::floats) {
     mapped_file const file =
         mapped_file::open(folder / "config.json", io_mode::read, limits.json_bytes);
-    return parse_config(file.text(), file.path(), limits);
+    return parse_config(file.text(), file.path(), limits, accepted);
 }
 
 }  // namespace qtk

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How does a folder become a network? A Hugging Face folder: config.json and safetensors, of one of
-// the architectures that config.hpp knows. Everything is checked before anything is computed.
+// the architectures that config.hpp knows, with weights that are floats or lie in one of the published
+// layouts of quantized layers. Everything is checked before anything is computed.
 #pragma once
 
 #include <qtk/core/error.hpp>
@@ -9,6 +10,7 @@
 #include <qtk/core/nonfinite.hpp>
 #include <qtk/io/checkpoint.hpp>
 #include <qtk/io/limits.hpp>
+#include <qtk/io/quantization_config.hpp>
 #include <qtk/math/blas.hpp>
 #include <qtk/model/block_weights.hpp>
 #include <qtk/model/checkpoint_reader.hpp>
@@ -16,11 +18,13 @@
 #include <qtk/model/decoder.hpp>
 #include <qtk/model/gguf_config.hpp>
 #include <qtk/model/gguf_reader.hpp>
+#include <qtk/model/quantized_reader.hpp>
 #include <qtk/model/weights.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +37,8 @@ struct load_options {
     nonfinite on_nonfinite = nonfinite::error;
     weight_loading weights = weight_loading::floats;
     io_limits limits{};
+    /// Told what a quantized model's files say and this program does not do; null: nobody asks.
+    std::function<void(std::string const&)> note = {};
 };
 
 namespace detail {
@@ -164,13 +170,19 @@ inline void project_tokens(weight_reader& file, decoder_config const& config,
     return detail::build_decoder(reader, config);
 }
 
-/// Reads `folder`: config.json and the weights. Throws system_error where a file is missing.
+/// Reads `folder`: config.json and the weights, floats or in the layout that quantization_config names.
+/// Throws system_error where a file is missing, io_error for a layout that is not known or malformed.
 [[nodiscard]] inline decoder load_decoder(std::filesystem::path const& folder,
                                           load_options const& options = {}) {
-    decoder_config const config = read_config(folder, options.limits);
-    return load_decoder(
-        std::make_shared<checkpoint const>(checkpoint::open(folder, options.limits)), config,
-        options);
+    decoder_config const config = read_config(folder, options.limits, accepted_weights::any);
+    auto const quantized = read_quantization_config(folder, options.limits);
+    auto file = std::make_shared<checkpoint const>(checkpoint::open(folder, options.limits));
+    if (!quantized) return load_decoder(std::move(file), config, options);
+    quantized_reader reader(std::move(file), *quantized, options.on_nonfinite, options.weights);
+    decoder model = detail::build_decoder(reader, config);
+    if (options.note)
+        for (std::string const& text : reader.notes()) options.note(text);
+    return model;
 }
 
 }  // namespace qtk

@@ -22,6 +22,15 @@
 
 namespace qtk {
 
+/// How a file of floats holds the weight of a linear layer.
+enum class weight_order : std::uint8_t { out_in, in_out };
+
+/// The weight of a linear layer, whose columns may have another order than its inputs.
+struct layer_weight {
+    weight_matrix weight;
+    std::vector<std::uint32_t> order;  ///< column k belongs to input order[k]; empty: to input k
+};
+
 /// Names are those of Hugging Face's files, whatever the file calls its tensors.
 class weight_reader {
   public:
@@ -44,6 +53,15 @@ class weight_reader {
     /// like vector().
     [[nodiscard]] virtual weight_matrix transposed(std::string const& name, std::size_t rows,
                                                    std::size_t cols) = 0;
+
+    /// [rows, cols] of a linear layer in the form that the file has, whose columns may have an order; throws
+    /// like vector().
+    [[nodiscard]] virtual layer_weight layer(std::string const& name, std::size_t rows,
+                                             std::size_t cols, weight_order order) {
+        return {
+            order == weight_order::out_in ? weight(name, rows, cols) : transposed(name, rows, cols),
+            {}};
+    }
 
     /// A tensor that the network can do without: a stored mask, a copy of a tied weight.
     virtual void ignore(std::string const& name) = 0;
