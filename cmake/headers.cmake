@@ -77,8 +77,8 @@ set(QTK_HEADERS
     qtk/io/gguf_tokenizer.hpp
     qtk/io/gguf_value.hpp
     qtk/io/gguf_writer.hpp
-    qtk/io/imatrix_file.hpp
     qtk/io/gptq_file.hpp
+    qtk/io/imatrix_file.hpp
     qtk/io/json_fields.hpp
     qtk/io/layer_layout.hpp
     qtk/io/layer_tensors.hpp

@@ -83,6 +83,7 @@ namespace detail {
             {"config_groups",
              {{"group_0",
                {{"targets", {"Linear"}},
+                {"format", format},
                 {"weights", weights},
                 {"input_activations", nullptr},
                 {"output_activations", nullptr}}}}},
