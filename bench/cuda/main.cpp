@@ -101,7 +101,8 @@ struct session {
             recipe.kind.name + std::string("/") + table.name + "/" + layer.text();
         if (layers_name != name) {
             layers.reset();
-            layers = std::make_unique<cold_layers>(recipe, layer, device, table.lines, stream);
+            layers = std::make_unique<cold_layers>(
+                make_layers(recipe, layer, device, table.lines, stream));
             layers_name = name;
         }
         return *layers;

@@ -2,8 +2,9 @@
 //
 // qtk bench: how fast does a model run in each format? Formats take turns, so that a machine that slows
 // down slows them all; every figure has its standard deviation beside it.
+#include "bench.hpp"
+
 #include <qtk/core/random.hpp>
-#include <qtk/stats/summary.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -23,33 +24,11 @@
 namespace app {
 namespace {
 
-struct bench_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama", synthetic, device = "cpu";
-    kv_option kv;
-    head_option head;
-    std::vector<std::string> formats{"fp32", "fp16", "w8a8", "w4a8", "w4"};
-    std::size_t prompt_tokens = 128, new_tokens = 32, runs = 5, warmup = 1;
-    output_options output;
-};
-
 struct bench_row {
     qtk::layer_format format;
     language_model model;
     std::vector<double> prefill, first_token_ms, decode;  // one value a run
     std::size_t kv_bytes = 0;
-};
-
-/// Mean and standard deviation; one run has none.
-struct spread {
-    double mean = 0.0, sd = 0.0;
-    explicit spread(std::vector<double> const& values)
-        : mean(qtk::mean(values)), sd(values.size() > 1 ? qtk::standard_deviation(values) : 0.0) {}
-    [[nodiscard]] std::string text(int digits) const {
-        return fmt::format("{:.{}f} ± {:.{}f}", mean, digits, sd, digits);
-    }
-    [[nodiscard]] json to_json(std::vector<double> const& values) const {
-        return {{"mean", mean}, {"sd", sd}, {"values", values}};
-    }
 };
 
 /// Bytes that one new token reads at least: weights and, in the middle of the text, the cache.
@@ -74,15 +53,12 @@ void measure(bench_row& row, std::vector<std::int32_t> const& prompt, bench_opti
 }
 
 void run(bench_options const& options) {
-    if (options.device == "cuda")
-        throw qtk::value_error(
-            "--device cuda: this build of qtk has no CUDA. Hint: scripts/bench_cuda.sh times the "
-            "kernels of a T4 on layers of the usual shapes");
+    if (options.runs == 0 || options.prompt_tokens == 0 || options.new_tokens < 2)
+        throw qtk::value_error("bench: expected a run, a prompt token and 2 new tokens");
+    if (options.device == "cuda") return run_on_device(options);
     auto const formats = parse_formats(options.formats);
     auto const head = options.head.parse();
     qtk::kv_format const kv = options.kv.parse();
-    if (options.runs == 0 || options.prompt_tokens == 0 || options.new_tokens < 2)
-        throw qtk::value_error("bench: expected a run, a prompt token and 2 new tokens");
 
     progress_line const line;
     line.show("loading");
@@ -181,21 +157,28 @@ void add_bench(CLI::App& program) {
         .add_option("--synthetic", options->synthetic,
                     "random weights in a shape instead: 15M, 124M, 350M or 1B")
         ->excludes(model);
-    command.add_option("--formats", options->formats, format_help)
-        ->delimiter(',')
-        ->capture_default_str();
+    auto* const formats = command.add_option("--formats", options->formats, format_help)
+                              ->delimiter(',')
+                              ->capture_default_str();
     options->head.add_to(command);
     command.add_option("--prompt-tokens", options->prompt_tokens)->capture_default_str();
     command.add_option("--new-tokens", options->new_tokens)->capture_default_str();
     command.add_option("--runs", options->runs)->capture_default_str();
     command.add_option("--warmup", options->warmup)->capture_default_str();
     options->kv.add_to(command);
-    command.add_option("--device", options->device)
+    command
+        .add_option("--device", options->device,
+                    "cpu: whole models; cuda: the linear layers, on the first GPU")
         ->check(CLI::IsMember({"cpu", "cuda"}))
         ->capture_default_str();
     options->output.add_to(command);
     add_threads(command);
-    command.callback([options] { run(*options); });
+    command.callback([options, formats] {
+        // fp32 and fp16 have no kernel there.
+        if (options->device == "cuda" && formats->empty())
+            options->formats = {"w8a8", "llm_int8", "w4a8", "w4", "nf4"};
+        run(*options);
+    });
 }
 
 }  // namespace app

@@ -56,15 +56,12 @@ class decoder {
     [[nodiscard]] weight_matrix const& head() const noexcept {
         return head_ ? head_->form() : embedding_.tokens;
     }
-<<<<<<< HEAD
     /// What is added to the logits: a value a token, or none.
     [[nodiscard]] std::span<float const> head_bias() const noexcept {
         return head_ ? head_->bias() : std::span<float const>();
     }
-=======
     /// Stands before the head.
     [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
->>>>>>> 09f97cf (Go backwards through a block of GPT-2, Llama or OPT)
     [[nodiscard]] embedding const& table() const noexcept { return embedding_; }
     /// Another table of the same shape; throws shape_error otherwise. The head stays what it was, unless it
     /// is tied.
