@@ -46,6 +46,7 @@ struct conversion {
     std::vector<std::byte> start;  ///< the file's header
     std::uint64_t size = 0;        ///< of the whole file
     std::vector<conversion_step> steps;
+    std::vector<std::string> notes{};  ///< what the user must know of the output, in sentences
 };
 
 struct conversion_options {

@@ -98,7 +98,9 @@ void run_conversion(model_input const& input, conversion const& plan,
     conversion_figures const f = figures_of(input, plan);
     json report{{"schema", schema}, {"input", input.path().string()}, {"dry_run", is_dry}};
     report.update(to_json(plan, f));
+    report["notes"] = plan.notes;
     require_startable(plan, options);
+    for (std::string const& note : plan.notes) fmt::print(human, "Note: {}.\n", note);
     if (is_dry) {
         std::uint64_t const memory = peak_memory() + working_memory(plan, options);
         auto const free = free_bytes(plan.target);

@@ -242,8 +242,11 @@ conversion plan_gguf(model_input const& input, recipe const& rules, tensor_actio
                             "this file is quantized already. Hint: begin with the float model");
     qtk::gguf_writer writer;
     std::vector<exported_tensor> tensors;
+    std::vector<std::string> notes;
     if (input.gguf() == nullptr) {
-        tensors = export_folder(input, writer);
+        exported_folder folder = export_folder(input, writer);
+        tensors = std::move(folder.tensors);
+        notes = std::move(folder.notes);
     } else {
         for (auto const& [key, value] : input.gguf()->metadata().entries())
             if (key != "general.file_type" && key != "general.quantization_version" &&
@@ -262,7 +265,7 @@ conversion plan_gguf(model_input const& input, recipe const& rules, tensor_actio
         if (is_matrix && !is_position && (is_float(usual) || is_block_weight(e.name))) return usual;
         return keep_action{};
     };
-    conversion plan{target, input.files(), {}, 0, {}};
+    conversion plan{target, input.files(), {}, 0, {}, std::move(notes)};
     bool has_blocks = false;
     for (exported_tensor const& e : tensors) {
         input_tensor const& tensor = e.tensor;

@@ -103,7 +103,7 @@ void set_network(qtk::gguf_writer& writer, qtk::decoder_config const& c, std::st
 
 }  // namespace
 
-std::vector<exported_tensor> export_folder(model_input const& input, qtk::gguf_writer& writer) {
+exported_folder export_folder(model_input const& input, qtk::gguf_writer& writer) {
     if (!input.is_folder())
         throw qtk::value_error(
             input.path().string() +
@@ -114,10 +114,11 @@ std::vector<exported_tensor> export_folder(model_input const& input, qtk::gguf_w
     require_expressible(c, path, type);
     set_network(writer, c, type);
     writer.set("general.name", std::filesystem::weakly_canonical(input.path()).filename().string());
-    export_tokenizer(input.path(), c, writer);
+    exported_folder folder;
+    if (auto const note = export_tokenizer(input.path(), c, writer)) folder.notes.push_back(*note);
 
     bool const is_paired = type == "llama" || type == "mistral";
-    std::vector<exported_tensor> all;
+    std::vector<exported_tensor>& all = folder.tensors;
     for (input_tensor const& tensor : input.tensors()) {
         if (is_buffer(tensor.name) || (c.has_tied_head && tensor.name == "lm_head.weight"))
             continue;
@@ -146,7 +147,7 @@ std::vector<exported_tensor> export_folder(model_input const& input, qtk::gguf_w
     }
     if (c.scaling.type == qtk::rope_scaling::kind::llama3) all.push_back(frequency_divisors(c));
     std::ranges::sort(all, {}, [](exported_tensor const& e) { return order_of(e.name); });
-    return all;
+    return folder;
 }
 
 }  // namespace app

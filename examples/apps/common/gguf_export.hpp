@@ -20,10 +20,14 @@ struct exported_tensor {
     bool is_always_f32 = false;  ///< norms, biases, positions: programs expect them so
 };
 
+struct exported_folder {
+    std::vector<exported_tensor> tensors;
+    std::vector<std::string> notes;  ///< what the user must know of the file, in sentences
+};
+
 /// Sets the keys of network and tokenizer, and gives the tensors, rows in GGUF's order. Throws
 /// qtk::io_error for a network that GGUF has no name for, for a tensor without a place, and where the
 /// tokenizer would give other ids.
-[[nodiscard]] std::vector<exported_tensor> export_folder(model_input const& input,
-                                                         qtk::gguf_writer& writer);
+[[nodiscard]] exported_folder export_folder(model_input const& input, qtk::gguf_writer& writer);
 
 }  // namespace app

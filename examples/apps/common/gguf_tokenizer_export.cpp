@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,10 @@ constexpr std::array<std::string_view, 4> samples{
     "for (int i=0;i<10;++i) { a[i] += b*c; }  // 100% $9.99 #tag @me\r\n\ttabs",
     "x",
 };
+
+/// Texts at whose ends tokenizers of Hugging Face may do what GGUF has no word for: a space that is put before a text
+/// only where there is none.
+constexpr std::array<std::string_view, 3> spaced_samples{" x", "  x y", " "};
 
 /// The strings of a tokenizer, and the views that a tokenizer_source is made of.
 class tokenizer_export : qtk::json_fields {
@@ -72,6 +77,23 @@ class tokenizer_export : qtk::json_fields {
                 refuse("in GGUF it would give other ids for the text " + qtk::quoted(sample, 60));
     }
 
+    /// What GGUF has no word for, as a sentence with a text that gets other ids; none if there is no such text among
+    /// those that are tried.
+    [[nodiscard]] std::optional<std::string> difference(qtk::tokenizer_source const& source) const {
+        qtk::tokenizer const exported = qtk::tokenizer::from(source, file());
+        std::vector<std::string> tried(spaced_samples.begin(), spaced_samples.end());
+        // Added tokens may swallow the spaces beside them.
+        for (std::size_t id = 0; id < tokens_.size(); ++id)
+            if (types_[id] == qtk::detail::control || types_[id] == qtk::detail::user_defined)
+                tried.push_back("x " + tokens_[id] + " x");
+        for (std::string const& sample : tried)
+            if (ids_of(exported, sample) != ids_of(own_, sample))
+                return file() +
+                       ": GGUF cannot say all of how this tokenizer treats spaces; texts such as " +
+                       qtk::quoted(sample, 60) + " get other ids from it";
+        return std::nullopt;
+    }
+
   private:
     using answer = std::pair<std::vector<std::int32_t>, std::string>;
     /// Ids, or why there are none: a vocabulary may lack a character.
@@ -86,10 +108,8 @@ class tokenizer_export : qtk::json_fields {
     void put(std::string const& token, std::uint64_t id, std::int32_t type) {
         if (id >= qtk::io_limits{}.vocabulary) refuse("an id of " + std::to_string(id));
         if (id >= tokens_.size()) {
-            std::size_t const old = tokens_.size();
             tokens_.resize(static_cast<std::size_t>(id) + 1);
             types_.resize(tokens_.size(), 0);
-            static_cast<void>(old);
         }
         tokens_[static_cast<std::size_t>(id)] = token;
         types_[static_cast<std::size_t>(id)] = type;
@@ -237,11 +257,13 @@ class tokenizer_export : qtk::json_fields {
 
 }  // namespace
 
-void export_tokenizer(fs::path const& folder, qtk::decoder_config const& config,
-                      qtk::gguf_writer& writer) {
+std::optional<std::string> export_tokenizer(fs::path const& folder,
+                                            qtk::decoder_config const& config,
+                                            qtk::gguf_writer& writer) {
     tokenizer_export const tokenizer(folder, config.vocabulary);
     qtk::tokenizer_source source = tokenizer.source();
     tokenizer.require_same_ids(source);
+    std::optional<std::string> note = tokenizer.difference(source);
     if (!source.bos) source.bos = config.bos;
     if (!source.eos && !config.eos.empty()) source.eos = config.eos.front();
     auto const key = [](char const* name) { return "tokenizer.ggml." + std::string(name); };
@@ -259,6 +281,7 @@ void export_tokenizer(fs::path const& folder, qtk::decoder_config const& config,
     if (source.eos) writer.set(key("eos_token_id"), static_cast<std::uint32_t>(*source.eos));
     writer.set(key("add_bos_token"), source.add_bos);
     writer.set(key("add_eos_token"), source.add_eos);
+    return note;
 }
 
 }  // namespace app

@@ -8,12 +8,16 @@
 #include <qtk/model/decoder_config.hpp>
 
 #include <filesystem>
+#include <optional>
+#include <string>
 
 namespace app {
 
-/// Sets the keys tokenizer.ggml.*. Throws qtk::io_error for a tokenizer that GGUF cannot say, or says so
-/// that it gives other ids.
-void export_tokenizer(std::filesystem::path const& folder, qtk::decoder_config const& config,
-                      qtk::gguf_writer& writer);
+/// Sets the keys tokenizer.ggml.*. What comes back is a note for the user where GGUF has no word for a rule of the
+/// tokenizer that few texts meet. Throws qtk::io_error for a tokenizer that GGUF cannot say, or says so that it gives
+/// other ids for ordinary texts.
+[[nodiscard]] std::optional<std::string> export_tokenizer(std::filesystem::path const& folder,
+                                                          qtk::decoder_config const& config,
+                                                          qtk::gguf_writer& writer);
 
 }  // namespace app

@@ -61,7 +61,7 @@ class text_stream {
 };
 
 void run(generate_options const& options) {
-    qtk::layer_format const format = qtk::parse_layer_format(options.format);
+    qtk::layer_format const format = parse_format(options.format);
     auto const head = options.head.parse();
     qtk::require_sampling(options.how.sampling);
     generation_options how = options.how;
@@ -98,6 +98,7 @@ void run(generate_options const& options) {
                 {"text", model.tokenizer().decode(made.tokens)},
                 {"tokens", made.tokens},
                 {"prompt_tokens", made.prompt},
+                {"prompt_ids", prompt},
                 {"prefill_seconds", made.prefill_seconds},
                 {"decode_seconds", made.decode_seconds},
                 {"decoded_tokens", made.decoded},
