@@ -92,6 +92,35 @@ expect("unknown energy table", run("--energy-table", "magic"), 2, "horowitz_45nm
 expect("bad windows", run("--windows", "-1"), 2, "--windows")
 expect("help", subprocess.run([program, "quickstart", "--help"], capture_output=True, text=True), 0, "--schemes")
 
+def suggests(what, arguments, found, meant):
+    """One error that names what was found, and what may have been meant."""
+    result = subprocess.run([program, *arguments], capture_output=True, text=True)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    expected = f" Did you mean {meant}?" if meant else ""
+    if result.returncode != 2 or len(errors) != 1 or found not in errors[0] or expected not in errors[0] \
+            or (not meant and "Did you mean" in errors[0]):
+        failures.append(f"{what}: exit {result.returncode}, said: {result.stderr!r}")
+
+
+suggests("wrong command", ["quantise", "a", "b"], "quantise: qtk has no such command", "quantize")
+suggests("swapped letters", ["bnech"], "bnech", "bench")
+suggests("no command at all like it", ["xylophone"], "xylophone: qtk has no such command", "")
+suggests("wrong flag", ["quantize", "a", "b", "--shceme", "i4/g64"], "--shceme: qtk quantize has no such option", "--scheme")
+suggests("wrong flag with a value", ["bench", "--promt-tokens=3"], "--promt-tokens: qtk bench", "--prompt-tokens")
+suggests("wrong flag in place of a required one", ["generate", "--promt", "x"], "--promt: qtk generate", "--prompt")
+suggests("an argument too many", ["doctor", "now"], "now: qtk doctor expects no further argument", "")
+suggests("wrong format", ["generate", "--prompt", "x", "--format", "fp23"], '"fp23"', "fp32")
+suggests("wrong format in a list", ["eval", "--formats", "fp32,w8a9"], '"w8a9"', "w8a8")
+suggests("wrong name of a scheme", ["bench", "--formats", "mxpf4"], '"mxpf4"', "mxfp4")
+suggests("wrong reference", ["eval", "--reference", "fp61"], '"fp61"', "fp16")
+suggests("wrong format to compare", ["compare", "fp32", "nf4/g64@a8x"], "a8x", "")
+suggests("wrong head", ["bench", "--head", "lmm_int8"], '"lmm_int8"', "llm_int8")
+suggests("wrong element of a scheme", ["quantize", model, "/nowhere/x.safetensors", "--scheme", "ni4/g64"], '"ni4/g64"', "i4 or nf4")
+suggests("wrong type", ["quantize", model, "/nowhere/x.gguf", "--type", "q4_k_m"], '"q4_k_m"', "q4_k")
+suggests("wrong scheme of the quickstart", ["quickstart", "--schemes", "fb16"], '"fb16"', "fp16 or bf16")
+if not os.path.exists("/dev/nvidia0"):
+    suggests("no device to measure", ["bench", "--device", "cuda"], "Hint: build qtk with nvcc", "")
+
 with tempfile.TemporaryDirectory() as folder:
     target = os.path.join(folder, "report.json")
     open(target, "w").write("old")

@@ -152,7 +152,7 @@ def refusals(folder):
     expect("existing target", run("quantize", weights, target), 2, "--force")
     expect("wrong flag", run("quantize", weights, target, "--shceme", "i4/g64"), 2, "--shceme")
     expect("wrong scheme", run("quantize", weights, target, "--force", "--scheme", "i4/g0"), 2, "granularity")
-    expect("wrong type", run("quantize", llama, f"{copy}/x.gguf", "--type", "q4_K_M"), 2, "q4_K")
+    expect("wrong type", run("quantize", llama, f"{copy}/x.gguf", "--type", "q4_K_M"), 2, "Did you mean q4_k?")
     expect("wrong rule", run("quantize", weights, target, "--force", "--recipe", "abc"), 2, "PATTERN=WHAT")
     expect("wrong size", run("quantize", weights, target, "--force", "--max-memory", "-3"), 2, "256MiB")
     expect("wrong ending", run("quantize", weights, f"{copy}/out.bin"), 2, ".gguf")

@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "format_words.hpp"
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,12 +22,19 @@ inline constexpr char const* format_help =
     "stored, fp32, fp16, bf16, w8a8, llm_int8[:THRESHOLD], w4a8, w4, w3, w2, nf4, mxfp4, or "
     "SCHEME[@ACTIVATIONS], e.g. i4/g64/asym@a8";
 
+/// Throws qtk::value_error that shows what was expected, and what may have been meant.
+[[nodiscard]] inline qtk::layer_format parse_format(std::string const& text) {
+    return parse_or_suggest(
+        text, {"stored", "fp32", "fp16", "bf16", "w8a8", "llm_int8", "w4a8", "w4", "w3", "w2"},
+        qtk::parse_layer_format);
+}
+
 /// Throws qtk::value_error for an unknown format, or where there is none; `flag` is named then.
 [[nodiscard]] inline std::vector<qtk::layer_format> parse_formats(
     std::vector<std::string> const& names, char const* flag = "--formats") {
     if (names.empty()) throw qtk::value_error(std::string(flag) + ": expected at least one format");
     std::vector<qtk::layer_format> formats;
-    for (std::string const& name : names) formats.push_back(qtk::parse_layer_format(name));
+    for (std::string const& name : names) formats.push_back(parse_format(name));
     return formats;
 }
 
@@ -40,7 +48,7 @@ struct head_option {
     /// Throws qtk::value_error for an unknown format.
     [[nodiscard]] std::optional<qtk::layer_format> parse() const {
         if (text.empty()) return std::nullopt;
-        return qtk::parse_layer_format(text);
+        return parse_format(text);
     }
 };
 

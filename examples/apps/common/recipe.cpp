@@ -7,6 +7,7 @@
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/utf8.hpp>
 
+#include "format_words.hpp"
 #include <algorithm>
 
 namespace app {
@@ -60,11 +61,14 @@ namespace {
 tensor_action parse_scheme_action(std::string const& text) {
     if (text == "keep") return keep_action{};
     if (auto const type = float_type(text)) return *type;
-    try {
-        return qtk::parse_scheme(text);
-    } catch (qtk::value_error const& e) {
-        throw qtk::value_error(std::string(e.what()) + ", or keep, fp32, fp16, bf16");
-    }
+    return parse_or_suggest(
+        text, {"keep", "fp32", "fp16", "bf16"}, [](std::string const& scheme) -> tensor_action {
+            try {
+                return qtk::parse_scheme(scheme);
+            } catch (qtk::value_error const& e) {
+                throw qtk::value_error(std::string(e.what()) + ", or keep, fp32, fp16, bf16");
+            }
+        });
 }
 
 tensor_action parse_type_action(std::string const& text) {
@@ -76,10 +80,15 @@ tensor_action parse_type_action(std::string const& text) {
     if (name.ends_with("_k")) name.back() = 'K';
     auto const* const entry = qtk::find_gguf_type(name);
     if (entry != nullptr && qtk::has_gguf_decoder(entry->type)) return entry->type;
-    throw qtk::value_error(
-        "type " + qtk::quoted(text) +
-        ": expected f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_K, q3_K, q4_K, q5_K, q6_K, "
-        "iq4_nl, iq4_xs, mxfp4 or keep. Hint: mixtures such as q4_K_M are several --recipe rules");
+    std::vector<std::string> const types{"f32",  "f16",    "bf16",   "q4_0",  "q4_1", "q5_0",
+                                         "q5_1", "q8_0",   "q2_k",   "q3_k",  "q4_k", "q5_k",
+                                         "q6_k", "iq4_nl", "iq4_xs", "mxfp4", "keep"};
+    std::string expected;
+    for (std::string const& type : types)
+        expected += (expected.empty() ? "" : type == types.back() ? " or " : ", ") + type;
+    throw qtk::value_error("type " + qtk::quoted(text) + ": expected " + expected + "." +
+                           did_you_mean(name, types) +
+                           " Hint: mixtures such as q4_K_M are several --recipe rules");
 }
 
 recipe::recipe(std::vector<std::string> const& rules, std::string const& file, parser parse) {

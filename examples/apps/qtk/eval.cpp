@@ -118,7 +118,7 @@ void run_eval(eval_options const& options) {
     auto const formats = parse_formats(options.formats);
     auto const head = options.head.parse();
     auto const caches = parse_caches(options);
-    qtk::layer_format const reference_format = qtk::parse_layer_format(options.reference);
+    qtk::layer_format const reference_format = parse_format(options.reference);
 
     language_model reference = language_model::open(options.model);
     evaluation_text const text = options.text.read(reference);
@@ -189,8 +189,7 @@ struct compare_options {
 
 void run_compare(compare_options const& options) {
     options.text.require();
-    qtk::layer_format const a = qtk::parse_layer_format(options.a),
-                            b = qtk::parse_layer_format(options.b);
+    qtk::layer_format const a = parse_format(options.a), b = parse_format(options.b);
     auto const head = options.head.parse();
     language_model first = language_model::open(options.model);
     evaluation_text const text = options.text.read(first);

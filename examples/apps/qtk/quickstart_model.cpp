@@ -12,6 +12,7 @@
 #include <qtk/quantize_any.hpp>
 #include <qtk/stats/distortion.hpp>
 
+#include "format_words.hpp"
 #include <algorithm>
 #include <cmath>
 #include <deque>
@@ -25,7 +26,7 @@ row_scheme parse_row_scheme(std::string const& text) {
     if (text == "fp32") return {text, {}, 32, false};
     if (text == "fp16") return {text, {}, 16, false};
     if (text == "bf16") return {text, {}, 16, true};
-    qtk::scheme const s = qtk::parse_scheme(text);
+    qtk::scheme const s = parse_or_suggest(text, {"fp32", "fp16", "bf16"}, qtk::parse_scheme);
     // A recipe that has a name keeps it; everything else gets its one spelling.
     bool const has_name = text.find('/') == text.npos;
     return {has_name ? text : qtk::to_string(s), s, 32, false};
