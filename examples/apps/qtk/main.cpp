@@ -7,14 +7,18 @@
 
 #include "commands.hpp"
 #include "exit_code.hpp"
+#include "lost_file.hpp"
+#include "unknown_argument.hpp"
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
 
+#include <cstdio>
 #include <exception>
 
 int main(int argc, char** argv) {
     app::end_cleanly_on_signals();
+    app::end_cleanly_on_lost_files();
 #if defined(__GLIBC__)
     // A prompt's activations are some megabytes a layer; glibc would take fresh pages for each and clear them.
     mallopt(M_MMAP_THRESHOLD, 64 << 20);
@@ -40,6 +44,10 @@ int main(int argc, char** argv) {
     try {
         program.parse(argc, argv);
     } catch (CLI::ParseError const& e) {
+        if (auto const text = app::unknown_argument(program); text && e.get_exit_code() != 0) {
+            std::fprintf(stderr, "error: %s\n", text->c_str());
+            return app::usage;
+        }
         return program.exit(e) == 0 ? app::ok : app::usage;
     } catch (...) {
         return app::report(std::current_exception());
