@@ -95,6 +95,7 @@ TEST_CASE("ids and tokens are given once, inside the limits, in UTF-8") {
     json many = json::object();
     for (int i = 0; i < 11; ++i) many[std::to_string(i)] = i;
     CHECK(refusal([&] { table.add_object(many); }) == "v: 11 tokens, more than the limit of 10");
+    CHECK(refusal([&] { table.add_object(json::object()); }) == "v: the vocabulary has no tokens");
     CHECK(refusal([&] { table.add_object(json::parse(R"({"x": -1})")); }) ==
           R"(v: token "x": expected an id from 0 to 9, found -1)");
 }

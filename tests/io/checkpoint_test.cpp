@@ -60,12 +60,21 @@ TEST_CASE("an index that disagrees with its shards, or is none, is refused") {
     test::write_file(folder / "2.safetensors", one_tensor("a"));
     for (std::string const& text :
          {index(R"({"b":"1.safetensors"})"), index(R"({"a":"1.safetensors","b":"2.safetensors"})"),
-          index(R"({"a":1})"), index("[]"), std::string("{}"), std::string("[]"),
-          std::string("{")}) {
+          index(R"({"a":1})"), index("[]"), std::string("{}"), std::string("[]"), std::string("{"),
+          std::string(), index(R"({"a":"1.safetensors","a":"1.safetensors"})"),
+          index(std::string(9, '[') + std::string(9, ']')), index(R"({"a":"1.safe\u0000tensors"})"),
+          index("{\"a\xff\":\"1.safetensors\"}")}) {
         CAPTURE(text);
         test::write_file(folder / index_name, text);
         CHECK_THROWS_AS(qtk::checkpoint::open(folder.path()), qtk::io_error);
     }
+}
+
+TEST_CASE("a model of more files than the limit is refused before they are opened") {
+    test::scratch_folder const folder;
+    test::write_file(folder / index_name, index(R"({"a":"1.safetensors","b":"2.safetensors"})"));
+    CHECK_THROWS_WITH_AS(qtk::checkpoint::open(folder.path(), {.shards = 1}),
+                         doctest::Contains("2 files, more than the limit of 1"), qtk::io_error);
 }
 
 TEST_CASE("nothing there is a system error") {

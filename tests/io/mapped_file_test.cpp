@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
 #include "scratch.hpp"
 #include <cerrno>
 
@@ -20,6 +22,10 @@ TEST_CASE("what is no regular file is refused") {
     test::scratch_folder const folder;
     CHECK_THROWS_AS(qtk::mapped_file::open(folder.path()), qtk::io_error);
     CHECK_THROWS_AS(qtk::mapped_file::open("/dev/zero"), qtk::io_error);
+    // A pipe that nobody writes to must not hang the reader.
+    REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    CHECK_THROWS_WITH_AS(qtk::mapped_file::open(folder / "pipe"),
+                         doctest::Contains("a device or a pipe"), qtk::io_error);
     try {
         (void)qtk::mapped_file::open(folder / "nowhere");
         FAIL("nothing was thrown");

@@ -154,4 +154,8 @@ TEST_CASE("limits that a user lowers hold") {
     CHECK_THROWS_AS(with({.tensors = 0}), qtk::io_error);
     CHECK_THROWS_AS(with({.tensor_name_bytes = 0}), qtk::io_error);
     CHECK_THROWS_AS(with({.tensor_rank = 0}), qtk::io_error);
+    std::string const described = test::safetensors(R"({"__metadata__":{"ab":"cd"}})");
+    CHECK_THROWS_WITH_AS(qtk::parse_safetensors_header(std::as_bytes(std::span(described)), "m",
+                                                       {.metadata_bytes = 3}),
+                         doctest::Contains("__metadata__ has more than 3 bytes"), qtk::io_error);
 }

@@ -82,6 +82,7 @@ class bpe_vocabulary {
         if (!object.is_object())
             throw io_error(name_,
                            "expected an object of tokens and ids, found another kind of JSON");
+        if (object.empty()) throw io_error(name_, "the vocabulary has no tokens");
         if (object.size() > limits_.vocabulary)
             throw io_error(name_, std::to_string(object.size()) +
                                       " tokens, more than the limit of " +
