@@ -24,9 +24,10 @@ inline constexpr char const* format_help =
 
 /// Throws qtk::value_error that shows what was expected, and what may have been meant.
 [[nodiscard]] inline qtk::layer_format parse_format(std::string const& text) {
-    return parse_or_suggest(
-        text, {"stored", "fp32", "fp16", "bf16", "w8a8", "llm_int8", "w4a8", "w4", "w3", "w2"},
-        qtk::parse_layer_format);
+    return parse_or_suggest(text,
+                            {"stored", "fp32", "fp16", "bf16", "w8a8", "w8a8_static", "llm_int8",
+                             "w4a8", "w4", "w3", "w2"},
+                            qtk::parse_layer_format);
 }
 
 /// Throws qtk::value_error for an unknown format, or where there is none; `flag` is named then.
