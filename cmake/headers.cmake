@@ -236,6 +236,8 @@ set(QTK_HEADERS
     qtk/model/block.hpp
     qtk/model/block_gradient.hpp
     qtk/model/block_statistics.hpp
+    qtk/model/block_reconstruction.hpp
+    qtk/model/calibrate.hpp
     qtk/model/block_weights.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
@@ -261,6 +263,7 @@ set(QTK_HEADERS
     qtk/model/linear.hpp
     qtk/model/llama.hpp
     qtk/model/load.hpp
+    qtk/model/loss_gradient.hpp
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp

@@ -31,26 +31,6 @@
 
 namespace qtk {
 
-/// weights()  [out, in], what the layer would multiply by now
-/// step(g, p) goes against g = dL/dW' [out, in]; p in [0, 1) says how much of the time is over. L is in
-///            units in which round to nearest has the loss 1 a weight; only terms of one's own that are
-///            added to L need to know
-/// finish()   the codes; from then on weights() are, bit for bit, what they decode to
-template <typename L>
-concept learned_quantization = requires(L learned, L const& fixed,
-                                        matrix_view<float const> gradient, double progress) {
-    { fixed.weights() } -> std::same_as<matrix_view<float const>>;
-    learned.step(gradient, progress);
-    { learned.finish() } -> std::same_as<any_qmatrix>;
-};
-
-/// One whose weights are on the grid all the time, so that their loss is that of the codes: finish()
-/// gives those with the least loss it was told of, the latest if of none.
-template <typename L>
-concept best_keeping = learned_quantization<L> && requires(L learned, double loss) {
-    learned.keep_if_best(loss);
-};
-
 namespace detail {
 [[nodiscard]] inline float sigmoid(float a) noexcept {
     return 1.0f / (1.0f + fast_exp(-a));
@@ -147,4 +127,27 @@ class code_grid {
 };
 
 }  // namespace QTK_ABI_NS
+
+/// grid()     what the codes lie on; round to nearest, to compare with
+/// weights()  [out, in], what the layer would multiply by now
+/// step(g, p) goes against g = dL/dW' [out, in]; p in [0, 1) says how much of the time is over. L is in
+///            units in which round to nearest has the loss 1 a weight; only terms of one's own that are
+///            added to L need to know
+/// finish()   the codes; from then on weights() are, bit for bit, what they decode to
+template <typename L>
+concept learned_quantization = requires(L learned, L const& fixed,
+                                        matrix_view<float const> gradient, double progress) {
+    { fixed.grid() } -> std::same_as<code_grid const&>;
+    { fixed.weights() } -> std::same_as<matrix_view<float const>>;
+    learned.step(gradient, progress);
+    { learned.finish() } -> std::same_as<any_qmatrix>;
+};
+
+/// One whose weights are on the grid all the time, so that their loss is that of the codes: finish()
+/// gives those with the least loss it was told of, the latest if of none.
+template <typename L>
+concept best_keeping = learned_quantization<L> && requires(L learned, double loss) {
+    learned.keep_if_best(loss);
+};
+
 }  // namespace qtk
