@@ -235,9 +235,8 @@ set(QTK_HEADERS
     qtk/model/awq.hpp
     qtk/model/block.hpp
     qtk/model/block_gradient.hpp
-    qtk/model/block_statistics.hpp
     qtk/model/block_reconstruction.hpp
-    qtk/model/calibrate.hpp
+    qtk/model/block_statistics.hpp
     qtk/model/block_weights.hpp
     qtk/model/calibrate.hpp
     qtk/model/checkpoint_reader.hpp
