@@ -3,8 +3,10 @@
 # Every public header, sorted, one a line, relative to include/ and to cuda/include/. The CTest `floors` compares this
 # list with the folder.
 set(QTK_HEADERS
+    qtk/calibration/block_pass.hpp
     qtk/calibration/layer_task.hpp
     qtk/calibration/method_chain.hpp
+    qtk/calibration/method_spelling.hpp
     qtk/calibration/quantize_model.hpp
     qtk/core/abi.hpp
     qtk/core/checked.hpp

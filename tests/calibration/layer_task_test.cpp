@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/calibration/layer_task.hpp>
 // The header under test comes first, so that it is seen to need nothing else.
+#include <qtk/calibration/method_spelling.hpp>
 #include <qtk/core/random.hpp>
 
 #include <doctest/doctest.h>
@@ -32,12 +33,6 @@ TEST_CASE("a layer's method does what the method does on its matrix") {
     auto const ordered = qtk::run_method(qtk::parse_method("gptq:act"), task);
     CHECK(ordered.weight.order.size() == 40);
     CHECK(ordered.note.empty());
-}
-
-TEST_CASE("methods say what they need to see") {
-    CHECK_FALSE(qtk::needs_inputs(qtk::parse_method("rtn")));
-    CHECK(qtk::needs_inputs(qtk::parse_method("gptq")));
-    CHECK(qtk::needs_of(qtk::parse_method("gptq")).has_hessian);
 }
 
 TEST_CASE("a Hessian that needed more damping is mentioned") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/calibration/quantize_model.hpp>
 // The header under test comes first, so that it is seen to need nothing else.
+#include <qtk/calibration/method_spelling.hpp>
 #include <qtk/model/load.hpp>
 
 #include <doctest/doctest.h>
@@ -54,15 +55,15 @@ TEST_CASE("round to nearest needs no text and gives every layer its codes") {
          {qtk_test::tiny_gpt2(), qtk_test::tiny_llama(), qtk_test::tiny_opt()}) {
         auto const original = loaded(folder);
         auto model = original;
-        auto const reports = qtk::quantize_model(model, everywhere("rtn"), {});
+        auto const outcomes = qtk::quantize_model(model, everywhere("rtn"), {});
         std::vector<qtk::matrix> weights;
         original.for_each_linear([&](qtk::linear const& l) { weights.push_back(l.weight()); });
-        REQUIRE(reports.size() == weights.size());
+        REQUIRE(outcomes.size() == weights.size());
         std::size_t i = 0;
         std::as_const(model).for_each_linear([&](qtk::linear const& layer) {
-            CHECK(reports[i].name == layer.name());
-            CHECK(reports[i].scheme == w3);
-            CHECK_FALSE(reports[i].output_error);
+            CHECK(outcomes[i].name == layer.name());
+            CHECK(outcomes[i].scheme == w3);
+            CHECK_FALSE(outcomes[i].output_error);
             CHECK(layer.quantized_weight() == qtk::quantize<w3>(weights[i]));
             ++i;
         });
@@ -72,7 +73,7 @@ TEST_CASE("round to nearest needs no text and gives every layer its codes") {
 TEST_CASE("the first block's codes are GPTQ's for what the float block sees") {
     auto const original = loaded(qtk_test::tiny_llama());
     auto model = original;
-    auto const reports = qtk::quantize_model(model, everywhere("gptq"), texts);
+    auto const outcomes = qtk::quantize_model(model, everywhere("gptq"), texts);
     qtk::calibration_stream const stream(original, texts);
     std::map<std::string, qtk::input_statistics> seen;
     stream.observe(original, [&](qtk::layer_group layers, qtk::matrix_view<float const> x) {
@@ -86,10 +87,10 @@ TEST_CASE("the first block's codes are GPTQ's for what the float block sees") {
             layer.quantized_weight() ==
             qtk::gptq(seen.at(layer.name()).hessian()).quantize(w3, weights[layer.name()].view()));
     });
-    for (auto const& report : reports) {
-        REQUIRE(report.output_error);
-        CHECK(*report.output_error > 0.0);
-        CHECK(*report.output_error < 1.0);
+    for (auto const& o : outcomes) {
+        REQUIRE(o.output_error);
+        CHECK(*o.output_error > 0.0);
+        CHECK(*o.output_error < 1.0);
     }
 }
 
@@ -168,14 +169,14 @@ TEST_CASE("act-order leaves layers that compute with their columns moved") {
 TEST_CASE("a plan may leave layers alone; the report has those that it did not") {
     auto const original = loaded(qtk_test::tiny_llama());
     auto model = original;
-    auto const reports = qtk::quantize_model(
+    auto const outcomes = qtk::quantize_model(
         model,
         [](std::string const& name) {
             return name.ends_with("down_proj") ? qtk::layer_plan{w3, qtk::parse_method("gptq")}
                                                : qtk::layer_plan{};
         },
         texts);
-    CHECK(reports.size() == model.block_count());
+    CHECK(outcomes.size() == model.block_count());
     std::as_const(model).for_each_linear([&](qtk::linear const& layer) {
         CHECK(layer.is_quantized() == layer.name().ends_with("down_proj"));
     });

@@ -1,32 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How is a method written on a command line, in a recipe, in a table? Steps joined by `+`, options of a step
-// behind `:`, at most one step of each kind, in this order:
-//
-//   what finds the codes        rtn | mse | gptq[:act][:fixed][:mse][:sequential][:damp=X]
-//
-//   gptq:act       act-order; with :fixed the scales are fitted before, and columns stay in place
-//   gptq:mse       intervals searched by squared error instead of min-max
-//   gptq:sequential   layers of a block see what the quantized layers before them make
-//
-// "rtn" is round to nearest with min-max intervals, "mse" with searched ones.
+// What is a method made of? Steps of three kinds, which combine: transforms that make weights easier to
+// round and leave the network as it is, one step that finds the codes, and a correction of what it
+// did to the means. method_spelling.hpp reads them from text.
 #pragma once
 
-#include <qtk/core/error.hpp>
-#include <qtk/io/utf8.hpp>
+#include <qtk/method/adaround.hpp>
+#include <qtk/method/auto_round.hpp>
 #include <qtk/method/gptq.hpp>
+#include <qtk/method/hqq.hpp>
+#include <qtk/method/omniquant.hpp>
 #include <qtk/method/tile_fit.hpp>
+#include <qtk/model/awq.hpp>
+#include <qtk/model/block_reconstruction.hpp>
+#include <qtk/model/smooth.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
+#include <cstdint>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
 namespace qtk {
+
+/// Factors per channel from activations to weights (model/smooth.hpp).
+struct smooth_step {
+    smooth_options options;
+};
+/// Factors and clipping for the weights' sake (model/awq.hpp).
+struct awq_step {
+    block_awq_options options;
+};
+/// Every layer rotates its input (model/rotation.hpp).
+struct rotate_step {
+    std::uint64_t seed = 0;  ///< of the signs
+};
+using transform_step = std::variant<smooth_step, awq_step, rotate_step>;
 
 /// Round to nearest.
 struct rtn_step {
@@ -34,84 +44,76 @@ struct rtn_step {
 };
 struct gptq_step {
     gptq_options options{.on_failure = gptq_failure::round_to_nearest};
-    bool is_sequential = false;
+    bool is_sequential =
+        false;  ///< Layers see what the quantized ones before them in the block make.
 };
+struct hqq_step {
+    hqq::options options;
+};
+/// Round to nearest with errors weighed by the mean square of the inputs.
+struct imatrix_step {};
+/// Round to nearest, and the activations' outlier columns are those that calibration found.
+struct outlier_step {
+    double share = 0.0;  ///< of the rows that must reach the threshold in a column
+};
+
+/// Learned codes, for one layer by its Hessian, or for the layers of a block together by its output.
+template <typename Options>
+struct learned_step {
+    Options options;
+    bool is_by_block = false;
+    block_reconstruction_options block{};
+    /// By block: errors are weighed by the squared gradients of the network's loss, on this many windows.
+    std::size_t fisher_windows = 0;
+};
+using adaround_step = learned_step<adaround_options>;
+using auto_round_step = learned_step<auto_round_options>;
+using omniquant_step = learned_step<omniquant_options>;
+
+using rounding_step = std::variant<rtn_step, gptq_step, hqq_step, imatrix_step, outlier_step,
+                                   adaround_step, auto_round_step, omniquant_step>;
 
 struct method_chain {
     std::string name = "rtn";
-    std::variant<rtn_step, gptq_step> rounding = rtn_step{};
+    std::vector<transform_step> transforms{};
+    rounding_step rounding = rtn_step{};
+    bool corrects_bias = false;
 
     template <typename Step>
     [[nodiscard]] Step const* find() const noexcept {
         return std::get_if<Step>(&rounding);
     }
+    template <typename Step>
+    [[nodiscard]] bool has_transform() const noexcept {
+        return std::ranges::any_of(transforms, [](transform_step const& step) {
+            return std::holds_alternative<Step>(step);
+        });
+    }
+    /// Are the layers of a block learned together?
+    [[nodiscard]] bool is_by_block() const noexcept {
+        return std::visit(
+            [](auto const& step) {
+                if constexpr (requires { step.is_by_block; })
+                    return step.is_by_block;
+                else
+                    return false;
+            },
+            rounding);
+    }
+    /// Does the step that finds the codes read a Hessian?
+    [[nodiscard]] bool needs_hessian() const noexcept {
+        return !is_by_block() && (find<gptq_step>() || find<adaround_step>() ||
+                                  find<auto_round_step>() || find<omniquant_step>());
+    }
+    /// Are statistics of the inputs read, once the transforms are done?
+    [[nodiscard]] bool needs_statistics() const noexcept {
+        return corrects_bias || needs_hessian() || find<imatrix_step>();
+    }
+    /// Does anything of it read the activations of a text?
+    [[nodiscard]] bool needs_text() const noexcept {
+        return needs_statistics() || is_by_block() || find<outlier_step>() ||
+               has_transform<smooth_step>() || has_transform<awq_step>();
+    }
 };
-
-namespace detail {
-
-/// "a:b:c" as {a, b, c}.
-[[nodiscard]] inline std::vector<std::string_view> split_at(std::string_view text, char mark) {
-    std::vector<std::string_view> parts;
-    while (true) {
-        std::size_t const end = std::min(text.find(mark), text.size());
-        parts.push_back(text.substr(0, end));
-        if (end == text.size()) return parts;
-        text.remove_prefix(end + 1);
-    }
-}
-
-[[noreturn]] inline void no_such_method(std::string_view text, std::string_view part,
-                                        std::string_view expected) {
-    throw value_error("method " + quoted(text) + ": expected " + std::string(expected) +
-                      ", found " + quoted(part));
-}
-
-/// The number of "key=0.5".
-[[nodiscard]] inline float number_of(std::string_view text, std::string_view option,
-                                     std::size_t key) {
-    float value = 0.0f;
-    char const* const end = option.data() + option.size();
-    auto const [stop, failure] = std::from_chars(option.data() + key, end, value);
-    if (failure != std::errc{} || stop != end)
-        no_such_method(text, option, "a number behind " + std::string(option.substr(0, key)));
-    return value;
-}
-
-[[nodiscard]] inline gptq_step parse_gptq(std::string_view text,
-                                          std::vector<std::string_view> const& parts) {
-    gptq_step step;
-    for (std::size_t i = 1; i < parts.size(); ++i) {
-        std::string_view const option = parts[i];
-        if (option == "act")
-            step.options.order = gptq_order::activation;
-        else if (option == "fixed")
-            step.options.groups = gptq_groups::fixed;
-        else if (option == "mse")
-            step.options.range = mse_range{.norm = 2.4f};
-        else if (option == "sequential")
-            step.is_sequential = true;
-        else if (option.starts_with("damp="))
-            step.options.damping = number_of(text, option, 5);
-        else
-            no_such_method(text, option, "act, fixed, mse, sequential or damp=NUMBER");
-    }
-    return step;
-}
-
-}  // namespace detail
-
-/// Throws value_error that shows what was expected.
-[[nodiscard]] inline method_chain parse_method(std::string_view text) {
-    method_chain chain{.name = std::string(text)};
-    auto const parts = detail::split_at(text, ':');
-    if (parts[0] == "gptq")
-        chain.rounding = detail::parse_gptq(text, parts);
-    else if (parts[0] == "rtn" || parts[0] == "mse")
-        chain.rounding =
-            rtn_step{parts[0] == "mse" ? tile_range(mse_range{}) : tile_range(minmax_range{})};
-    else
-        detail::no_such_method(text, parts[0], "rtn, mse or gptq");
-    return chain;
-}
 
 }  // namespace qtk

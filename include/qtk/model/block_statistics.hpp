@@ -13,36 +13,44 @@
 #include <qtk/model/decoder.hpp>
 #include <qtk/model/linear.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
 namespace qtk {
 
+/// What has to be known of the inputs of a layer; nothing: the layer is not looked at.
+using layer_needs = std::function<std::optional<statistics_options>(linear const&)>;
+
 class block_statistics {
   public:
-    /// Of the block that comes next in the stream. Throws value_error if there is none.
+    /// Of the block that comes next in the stream, the same for every layer. Throws value_error if there
+    /// is none.
     block_statistics(decoder const& model, calibration_stream const& stream,
-                     statistics_options const& options) {
+                     statistics_options const& options)
+        : block_statistics(model, stream, [&](linear const&) { return std::optional(options); }) {}
+
+    /// Each layer by its needs; layers with one input get all that one of them wants.
+    block_statistics(decoder const& model, calibration_stream const& stream,
+                     layer_needs const& needs) {
         stream.observe(model, [&](layer_group layers, matrix_view<float const> x) {
-            // The first layer of those that change the input alike adds for the others.
-            std::vector<std::pair<input_transform const*, std::size_t>> added;
+            std::vector<std::size_t> added;
             for (linear const* const layer : layers) {
-                input_transform const* const change = layer->input().get();
-                std::size_t at = all_.size();
-                for (auto const& [other, place] : added)
-                    if (other == change) at = place;
-                auto const [known, is_new] = place_.try_emplace(layer, at);
-                if (at != all_.size() && known->second == at) continue;
-                if (is_new) all_.emplace_back(layer->in(), options);
-                input_statistics& seen = all_[known->second];
-                change == nullptr ? seen.add(x) : seen.add(layer->changed_input(x).view());
-                added.emplace_back(change, known->second);
+                if (!needs(*layer)) continue;
+                std::size_t const at = place_of(*layer, layers, needs);
+                if (std::ranges::find(added, at) != added.end()) continue;
+                added.push_back(at);
+                layer->input() == nullptr ? all_[at].add(x)
+                                          : all_[at].add(layer->changed_input(x).view());
             }
         });
     }
 
+    [[nodiscard]] bool has(linear const& layer) const { return place_.contains(&layer); }
     /// Throws value_error for a layer that the block has not run.
     [[nodiscard]] input_statistics const& of(linear const& layer) const {
         auto const found = place_.find(&layer);
@@ -54,6 +62,23 @@ class block_statistics {
     [[nodiscard]] std::size_t inputs() const noexcept { return all_.size(); }
 
   private:
+    /// Layers of a group that change its input alike have one place.
+    [[nodiscard]] std::size_t place_of(linear const& layer, layer_group layers,
+                                       layer_needs const& needs) {
+        if (auto const known = place_.find(&layer); known != place_.end()) return known->second;
+        statistics_options all{.has_hessian = false};
+        for (linear const* const other : layers) {
+            auto const more = needs(*other);
+            if (!more || other->input() != layer.input()) continue;
+            all.has_hessian = all.has_hessian || more->has_hessian;
+            all.kept_rows = std::max(all.kept_rows, more->kept_rows);
+            all.seed = more->seed;
+            place_[other] = all_.size();
+        }
+        all_.emplace_back(layer.in(), all);
+        return all_.size() - 1;
+    }
+
     std::map<linear const*, std::size_t> place_;
     std::vector<input_statistics> all_;
 };

@@ -80,8 +80,10 @@ class calibration_stream {
         return made;
     }
     /// Leaves the block behind: its outputs are the inputs of the next one.
-    void advance(decoder const& model) {
-        activations_ = outputs(model);
+    void advance(decoder const& model) { advance_to(outputs(model)); }
+    /// The same with outputs() that are known already.
+    void advance_to(std::vector<matrix> outputs) noexcept {
+        activations_ = std::move(outputs);
         ++block_;
     }
 

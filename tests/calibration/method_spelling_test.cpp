@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <qtk/calibration/method_chain.hpp>
+#include <qtk/calibration/method_spelling.hpp>
 // The header under test comes first, so that it is seen to need nothing else.
 
 #include <doctest/doctest.h>
