@@ -53,7 +53,7 @@ TEST_CASE("an empty folder is filled, and something else is never touched") {
     qtk::staged_folder folder(place / "late");
     fs::create_directory(place / "late");
     test::write_file(place / "late/x", "mine");
-    CHECK_THROWS_AS(folder.commit(), qtk::io_error);
+    CHECK_THROWS_AS(folder.commit(), qtk::system_error);
     CHECK(test::read_file(place / "late/x") == "mine");
 }
 

@@ -135,12 +135,3 @@ TEST_CASE("OpenBLAS gets its threads back when the last user of one thread goes"
     openblas_set_num_threads(before);
 }
 #endif
-
-TEST_CASE("a transposed matrix has its rows for columns") {
-    qtk::matrix const m = random_matrix(37, 70, 1);
-    qtk::matrix const t = qtk::detail::transposed(m.view());
-    REQUIRE(t.rows() == 70);
-    for (std::size_t r = 0; r < 37; ++r)
-        for (std::size_t c = 0; c < 70; ++c) CHECK(t(c, r) == m(r, c));
-    CHECK(qtk::detail::transposed({nullptr, 0, 3}).rows() == 3);
-}

@@ -6,6 +6,9 @@
 #include <qtk/model/load.hpp>
 #include <qtk/model/synthetic.hpp>
 
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <filesystem>
 #include <utility>
 

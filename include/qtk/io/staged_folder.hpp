@@ -56,10 +56,9 @@ class staged_folder {
     [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
     [[nodiscard]] std::filesystem::path const& target() const noexcept { return target_; }
 
-    /// The folder has the target's name from now on. Its files must be on the disk. Throws io_error if
-    /// another one was made there meanwhile, system_error.
+    /// The folder has the target's name from now on. Its files must be on the disk. Throws system_error, also
+    /// if something was put there meanwhile.
     void commit() {
-        require_free();
         if (::fsync(lock_.get()) != 0) fail("put the folder on the disk");
         if (::rename(path_.c_str(), target_.c_str()) != 0)
             fail("give the finished folder its name");

@@ -8,7 +8,6 @@
 
 #include <qtk/core/abi.hpp>
 #include <qtk/core/checked.hpp>
-#include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
 
 #if !defined(QTK_HAS_CBLAS)
@@ -71,18 +70,6 @@ void matmul_loop(matrix_view<float const> a, matrix_view<float const> b, matrix_
                 }
         }
     }
-}
-
-/// [cols, rows], in squares that stay in the cache.
-[[nodiscard]] inline matrix transposed(matrix_view<float const> m) {
-    constexpr std::size_t side = 32;
-    matrix t(m.cols, m.rows);
-    for (std::size_t top = 0; top < m.rows; top += side)
-        for (std::size_t left = 0; left < m.cols; left += side)
-            for (std::size_t r = top; r < std::min(top + side, m.rows); ++r)
-                for (std::size_t c = left; c < std::min(left + side, m.cols); ++c)
-                    t(c, r) = m(r, c);
-    return t;
 }
 
 #if QTK_HAS_CBLAS

@@ -15,7 +15,6 @@
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/core/scheme.hpp>
 #include <qtk/kernel/parallel.hpp>
-#include <qtk/math/blas.hpp>
 #include <qtk/math/hadamard.hpp>
 #include <qtk/method/column_scaling.hpp>
 
@@ -39,6 +38,13 @@ inline void rotate_rows(matrix_view<float> w, hadamard const& rotation, bool is_
     parallel_for(w.rows, 4 * w.size(), [&](std::size_t r) {
         is_inverse ? rotation.apply_inverse(w.row(r)) : rotation.apply(w.row(r));
     });
+}
+
+[[nodiscard]] inline matrix transposed(matrix_view<float const> w) {
+    matrix t(w.cols, w.rows);
+    for (std::size_t r = 0; r < w.rows; ++r)
+        for (std::size_t c = 0; c < w.cols; ++c) t(c, r) = w(r, c);
+    return t;
 }
 
 }  // namespace detail

@@ -60,6 +60,8 @@ class decoder {
     [[nodiscard]] std::span<float const> head_bias() const noexcept {
         return head_ ? head_->bias() : std::span<float const>();
     }
+    /// Stands before the head.
+    [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
     [[nodiscard]] embedding const& table() const noexcept { return embedding_; }
     /// Another table of the same shape; throws shape_error otherwise. The head stays what it was, unless it
     /// is tied.

@@ -16,7 +16,21 @@
 
 namespace qtk {
 
-namespace detail {}  // namespace detail
+namespace detail {
+
+/// [cols, rows], in squares that stay in the cache.
+[[nodiscard]] inline matrix transposed(matrix_view<float const> m) {
+    constexpr std::size_t side = 32;
+    matrix t(m.cols, m.rows);
+    for (std::size_t top = 0; top < m.rows; top += side)
+        for (std::size_t left = 0; left < m.cols; left += side)
+            for (std::size_t r = top; r < std::min(top + side, m.rows); ++r)
+                for (std::size_t c = left; c < std::min(left + side, m.cols); ++c)
+                    t(c, r) = m(r, c);
+    return t;
+}
+
+}  // namespace detail
 
 /// `by_weight`, [out, in], grows by d^T x.
 inline void add_weight_gradient(matrix_view<float const> x, matrix_view<float const> d,
