@@ -208,6 +208,7 @@ set(QTK_HEADERS
     qtk/math/cholesky.hpp
     qtk/math/hadamard.hpp
     qtk/math/paley.hpp
+    qtk/math/transpose.hpp
     qtk/method/adam.hpp
     qtk/method/adaround.hpp
     qtk/method/auto_round.hpp

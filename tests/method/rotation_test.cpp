@@ -60,7 +60,7 @@ TEST_CASE("the Hessian of rotated inputs") {
     hadamard const rotation(12, 3);
     matrix const x = random_matrix(30, 12, 1);
     auto const hessian = [](matrix const& rows) {
-        matrix const t = qtk::detail::transposed(rows.view());
+        matrix const t = qtk::transposed(rows.view());
         return qtk::layer_output(t.view(), t.view());
     };
     CHECK(difference(qtk::rotated_hessian(hessian(x).view(), rotation),

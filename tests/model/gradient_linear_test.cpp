@@ -8,15 +8,6 @@
 
 using qtk_test::random_matrix;
 
-TEST_CASE("a transposed matrix has its rows for columns") {
-    qtk::matrix const m = random_matrix(37, 70, 1);
-    qtk::matrix const t = qtk::detail::transposed(m.view());
-    REQUIRE(t.rows() == 70);
-    for (std::size_t r = 0; r < 37; ++r)
-        for (std::size_t c = 0; c < 70; ++c) CHECK(t(c, r) == m(r, c));
-    CHECK(qtk::detail::transposed({nullptr, 0, 3}).rows() == 3);
-}
-
 TEST_CASE("the gradients of a product are those of the formula, added to what is there") {
     // x = (1 2), W = (3 4; 5 6; 7 8), d = (1 0 -1).
     float const x[] = {1, 2}, w[] = {3, 4, 5, 6, 7, 8}, d[] = {1, 0, -1};

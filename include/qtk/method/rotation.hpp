@@ -16,6 +16,7 @@
 #include <qtk/core/scheme.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/math/hadamard.hpp>
+#include <qtk/math/transpose.hpp>
 #include <qtk/method/column_scaling.hpp>
 
 #include <algorithm>
@@ -40,13 +41,6 @@ inline void rotate_rows(matrix_view<float> w, hadamard const& rotation, bool is_
     });
 }
 
-[[nodiscard]] inline matrix transposed(matrix_view<float const> w) {
-    matrix t(w.cols, w.rows);
-    for (std::size_t r = 0; r < w.rows; ++r)
-        for (std::size_t c = 0; c < w.cols; ++c) t(c, r) = w(r, c);
-    return t;
-}
-
 }  // namespace detail
 
 /// W R for W [out, in], or x R for rows x: every row rotated. Throws shape_error for a rotation of
@@ -68,7 +62,7 @@ inline void rotate_rows(matrix_view<float> w, hadamard const& rotation, bool is_
 /// R^T W for W [out, in]: its outputs come rotated. Throws shape_error for a rotation of another size.
 [[nodiscard]] inline matrix rotated_outputs(matrix_view<float const> w, hadamard const& rotation) {
     detail::require_rotation(rotation, "rows", w.rows);
-    return detail::transposed(rotated_columns(detail::transposed(w).view(), rotation).view());
+    return transposed(rotated_columns(transposed(w).view(), rotation).view());
 }
 /// R^T H R for H [in, in], symmetric: the Hessian of W R.
 [[nodiscard]] inline matrix rotated_hessian(matrix_view<float const> h, hadamard const& rotation) {

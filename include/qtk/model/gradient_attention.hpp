@@ -15,6 +15,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/kernel/row_math.hpp>
 #include <qtk/math/blas.hpp>
+#include <qtk/math/transpose.hpp>
 #include <qtk/model/attention.hpp>
 #include <qtk/model/attention_heads.hpp>
 #include <qtk/model/gradient_linear.hpp>

@@ -9,35 +9,19 @@
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/math/blas.hpp>
+#include <qtk/math/transpose.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 
 namespace qtk {
-
-namespace detail {
-
-/// [cols, rows], in squares that stay in the cache.
-[[nodiscard]] inline matrix transposed(matrix_view<float const> m) {
-    constexpr std::size_t side = 32;
-    matrix t(m.cols, m.rows);
-    for (std::size_t top = 0; top < m.rows; top += side)
-        for (std::size_t left = 0; left < m.cols; left += side)
-            for (std::size_t r = top; r < std::min(top + side, m.rows); ++r)
-                for (std::size_t c = left; c < std::min(left + side, m.cols); ++c)
-                    t(c, r) = m(r, c);
-    return t;
-}
-
-}  // namespace detail
 
 /// `by_weight`, [out, in], grows by d^T x.
 inline void add_weight_gradient(matrix_view<float const> x, matrix_view<float const> d,
                                 matrix_view<float> by_weight) {
     QTK_EXPECTS(x.rows == d.rows && by_weight.rows == d.cols && by_weight.cols == x.cols);
     if (x.rows == 0) return;
-    matmul<factor::plain>(detail::transposed(d).view(), x, by_weight, {.beta = 1.0f});
+    matmul<factor::plain>(transposed(d).view(), x, by_weight, {.beta = 1.0f});
 }
 
 /// `by_input`, [t, in], grows by d W.

@@ -20,6 +20,7 @@
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/math/hadamard.hpp>
+#include <qtk/math/transpose.hpp>
 #include <qtk/method/rotation.hpp>
 #include <qtk/model/decoder.hpp>
 #include <qtk/model/fold.hpp>
