@@ -80,8 +80,6 @@ class decoder {
                                   ", found " + next);
         embedding_ = std::move(table);
     }
-    /// What stands before the head.
-    [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
     void set_last_norm(norm last) { last_norm_ = std::move(last); }
     /// Gives the model a head of its own, which a tied embedding is not touched by: the place for a
     /// quantized one. Throws shape_error if it is not [vocabulary, width].
