@@ -38,8 +38,8 @@ TEST_CASE("a layer's method does what the method does on its matrix") {
 TEST_CASE("a Hessian that needed more damping is mentioned") {
     // Twice the same column: without damping there is no factor.
     qtk::matrix const w = noise(2, 2, 3);
-    qtk::matrix x(4, 2);
-    for (std::size_t r = 0; r < 4; ++r) x(r, 0) = x(r, 1) = static_cast<float>(r + 1);
+    qtk::matrix x(2, 2);  // H = [16 16; 16 16], whose factor is exact in floats
+    x(1, 0) = x(1, 1) = 4.0f;
     qtk::input_statistics seen(2);
     seen.add(x.view());
     auto const codes = qtk::run_method(qtk::parse_method("gptq:damp=0"),

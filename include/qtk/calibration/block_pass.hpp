@@ -157,13 +157,13 @@ class block_pass {
             return !is_sequential(*layer) && needs_of(*layer).has_value();
         });
     }
-    /// Of the layer as it is now; a sequential method looks again when it comes to a new input.
+    /// Of the layer as it is now; a sequential method looks again for every layer.
     [[nodiscard]] input_statistics const* inputs_of(linear const& layer) {
         if (!needs_of(layer)) return nullptr;
         if (seen_ && seen_->has(layer)) return &seen_->of(layer);
         if (!fresh_ || !fresh_->has(layer))
             fresh_.emplace(model_, *stream_, [&](linear const& other) {
-                return is_sequential(other) ? needs_of(other) : std::nullopt;
+                return &other == &layer ? needs_of(other) : std::nullopt;
             });
         return &fresh_->of(layer);
     }

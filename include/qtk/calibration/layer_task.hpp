@@ -39,23 +39,13 @@ struct layer_codes {
 
 namespace detail {
 
-/// Round to nearest at run time: any_quantizer instead of the kernels, which would have to be compiled for
-/// every format.
-[[nodiscard]] inline any_qmatrix round_tiles(layer_task const& task, tile_range const& range,
-                                             quantize_options const& options) {
-    return quantize_tiles(task.scheme, task.weight, options,
-                          [&](any_quantizer const& q, tile_values const& tile) {
-                              return q.fit(interval_of(range, tile.values, q));
-                          });
-}
-
 inline layer_codes round_layer(rtn_step const& step, layer_task const& task,
                                quantize_options const& options) {
-    return {{round_tiles(task, step.range, options), {}}, {}};
+    return {{round_tiles(task.scheme, task.weight, step.range, options), {}}, {}};
 }
 inline layer_codes round_layer(outlier_step const&, layer_task const& task,
                                quantize_options const& options) {
-    return {{round_tiles(task, minmax_range{}, options), {}}, {}};
+    return {{round_tiles(task.scheme, task.weight, minmax_range{}, options), {}}, {}};
 }
 inline layer_codes round_layer(hqq_step const& step, layer_task const& task,
                                quantize_options const& options) {

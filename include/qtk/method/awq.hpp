@@ -126,7 +126,7 @@ struct awq {
         : awq(seen.abs_mean(), seen.rows(), how) {}
 
     /// W [out, in] in scheme s by `how`, a range estimator or a weight method. Throws shape_error for
-    /// inputs or rows of another length, value_error without rows, and what quantize_any() throws.
+    /// inputs or rows of another length, value_error without rows, and what round to nearest throws.
     template <typename How = minmax_range>
     [[nodiscard]] awq_result run(scheme const& s, matrix_view<float const> w,
                                  How const& how = {}) const {
@@ -144,7 +144,7 @@ struct awq {
         if (options.is_duo)
             magnitudes = relative_magnitudes(w, static_cast<std::size_t>(s.grain.cols));
         awq_choice choice = search_awq(inputs, magnitudes, options, error);
-        any_qmatrix codes = quantize_any(scaled_columns(w, choice.factors), s, how);
+        any_qmatrix codes = rounded_codes(s, scaled_columns(w, choice.factors).view(), how);
         return {std::move(codes), std::move(choice)};
     }
 };

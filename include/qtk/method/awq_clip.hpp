@@ -20,7 +20,8 @@
 #include <qtk/format/qmatrix.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/math/blas.hpp>
-#include <qtk/quantize_any.hpp>
+#include <qtk/method/tile_method.hpp>
+#include <qtk/quantize.hpp>
 #include <qtk/quantizer/any_quantizer.hpp>
 #include <qtk/range/minmax.hpp>
 
@@ -43,10 +44,10 @@ struct awq_clip {
 
     /// W [out, in] clipped, then rounded to nearest. Throws shape_error for rows of another length,
     /// value_error without rows, for options out of range and for tiles taller than a row, and
-    /// what quantize_any() throws.
+    /// what round to nearest throws.
     [[nodiscard]] any_qmatrix quantize(scheme const& s, matrix_view<float const> w,
                                        quantize_options const& options = {}) const {
-        return quantize_any(clipped(s, w, options), s, minmax_range{}, options);
+        return round_tiles(s, clipped(s, w, options).view(), minmax_range{}, options);
     }
 
     /// W with every group clipped at its threshold. Throws as above.

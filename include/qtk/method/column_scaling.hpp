@@ -15,7 +15,8 @@
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/core/scheme.hpp>
 #include <qtk/math/blas.hpp>
-#include <qtk/quantize_any.hpp>
+#include <qtk/method/tile_method.hpp>
+#include <qtk/quantize.hpp>
 #include <qtk/range/minmax.hpp>
 
 #include <algorithm>
@@ -56,11 +57,20 @@ namespace qtk {
     return largest;
 }
 
-/// What the scheme and `how`, a range estimator or a weight method, leave of W: its floats.
+/// W [out, in] in scheme s by `how`, min-max or a searched interval, or a weight method.
+template <typename How = minmax_range>
+[[nodiscard]] any_qmatrix rounded_codes(scheme const& s, matrix_view<float const> w,
+                                        How const& how = {}, quantize_options const& options = {}) {
+    if constexpr (weight_method<How>)
+        return how.quantize(s, w, options);
+    else
+        return round_tiles(s, w, how, options);
+}
+/// What that leaves of W: its floats.
 template <typename How = minmax_range>
 [[nodiscard]] matrix rounded_weight(scheme const& s, matrix_view<float const> w,
                                     How const& how = {}) {
-    return dequantize(quantize_any(w, s, how));
+    return dequantize(rounded_codes(s, w, how));
 }
 /// The same behind factors, Q(W diag(t)) diag(1/t).
 template <typename How = minmax_range>

@@ -79,11 +79,11 @@ struct rotated_codes {
 };
 
 /// W [out, in] rotated and then rounded by `how`, a range estimator or a weight method, which sees the
-/// rotated weight. Throws shape_error for a rotation of another size, and what quantize_any() throws.
+/// rotated weight. Throws shape_error for a rotation of another size, and what round to nearest throws.
 template <typename How = minmax_range>
 [[nodiscard]] rotated_codes quantize_rotated(scheme const& s, matrix_view<float const> w,
                                              hadamard const& rotation, How const& how = {}) {
-    return {quantize_any(rotated_columns(w, rotation), s, how), rotation};
+    return {rounded_codes(s, rotated_columns(w, rotation).view(), how), rotation};
 }
 
 }  // namespace qtk

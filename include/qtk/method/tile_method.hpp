@@ -17,6 +17,7 @@
 #include <qtk/kernel/code_rule.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/method/rtn.hpp>
+#include <qtk/method/tile_fit.hpp>
 #include <qtk/quantizer/any_quantizer.hpp>
 #include <qtk/range/minmax.hpp>
 
@@ -74,11 +75,7 @@ class tile_pass {
     /// The values of tile (i, j), replaced where the options say so; empty if the tile is lost.
     [[nodiscard]] std::span<float const> gather(std::size_t i, std::size_t j,
                                                 std::vector<float>& to) const {
-        to.clear();
-        for (std::size_t r = 0; r < grid_.height(i); ++r) {
-            auto const part = w_.row(i * grid_.rows + r).subspan(j * grid_.cols, grid_.width(j));
-            to.insert(to.end(), part.begin(), part.end());
-        }
+        gather_tile(w_, grid_, i, j, to);
         replace_nonfinite(to, options_.on_nonfinite);
         if (options_.on_nonfinite == nonfinite::propagate && find_nonfinite(to).count > 0)
             to.clear();
@@ -143,6 +140,16 @@ template <typename Fit>
 [[nodiscard]] any_qmatrix quantize_tiles(scheme const& s, matrix_view<float const> w,
                                          quantize_options const& options, Fit const& fit) {
     return detail::tile_pass<Fit>(s, w, options, fit).run();
+}
+
+/// Round to nearest with the parameters of an interval estimator: what quantize_any() gives, without its
+/// kernels, which would have to be compiled for every format. Throws like quantize_tiles().
+[[nodiscard]] inline any_qmatrix round_tiles(scheme const& s, matrix_view<float const> w,
+                                             tile_range const& range = minmax_range{},
+                                             quantize_options const& options = {}) {
+    return quantize_tiles(s, w, options, [&](any_quantizer const& q, tile_values const& tile) {
+        return q.fit(interval_of(range, tile.values, q));
+    });
 }
 
 }  // namespace QTK_ABI_NS

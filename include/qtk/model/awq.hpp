@@ -182,7 +182,7 @@ class awq_pass {
 
 /// Scales and clips the weights of the block that comes next in the stream for schemes that `scheme_of`
 /// names. They stay floats: round them with any method. Throws value_error if no block is left,
-/// for layers that are quantized or change their input, and what quantize_any() throws.
+/// for layers that are quantized or change their input, and what round to nearest throws.
 inline std::vector<awq_fold> awq_block(decoder& model, calibration_stream const& stream,
                                        scheme_of_layer const& scheme_of,
                                        block_awq_options const& options = {}) {
