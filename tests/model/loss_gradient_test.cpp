@@ -56,6 +56,17 @@ TEST_CASE("the gradients by the whole stream agree with differences, in every fa
     }
 }
 
+TEST_CASE("a head with biases is the head that the loss is computed with") {
+    qtk::decoder model = tiny(qtk::architecture::gpt2);
+    model.set_head(qtk::linear("lm_head", model.head().floats(), qtk::gaussian_vector(11, 3)));
+    auto const found = qtk::loss_gradients(model, tokens);
+    qtk::matrix x = model.embed(tokens);
+    CHECK(found.loss == doctest::Approx(loss_from(model, 0, x)).epsilon(1e-5));
+    qtk_test::check_gradient(
+        x.view().flat(), found.by_stream[0].view().flat(), [&] { return loss_from(model, 0, x); },
+        2e-2);
+}
+
 TEST_CASE("the gradient of the last token is zero where it predicts nothing") {
     auto const found = qtk::loss_gradients(tiny(qtk::architecture::llama), tokens);
     for (float const g : found.by_stream[2].view().row(5)) CHECK(g == 0.0f);

@@ -62,7 +62,7 @@ inline double head_gradient(decoder const& model, std::span<std::int32_t const> 
     for (std::size_t first = 0; first < predictions; first += most) {
         std::size_t const count = std::min(most, predictions - first);
         matrix_view<float> const part(scores.data(), count, vocabulary);
-        matmul(rows(hidden, first, count), head.view(), part);
+        model.project(rows(hidden, first, count), part);
         for (std::size_t r = 0; r < count; ++r)
             loss +=
                 cross_entropy_gradient(part.row(r), static_cast<std::size_t>(tokens[first + r + 1]),
