@@ -101,6 +101,10 @@ std::size_t peak_memory() {
     getrusage(RUSAGE_SELF, &usage);
     return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }
+void reset_peak_memory() {
+    std::ofstream("/proc/self/clear_refs") << '5';  // proc(5): resets the high-water mark
+}
+
 double read_bandwidth(std::size_t threads) {
     using vector = std::uint64_t __attribute__((vector_size(32)));
     constexpr std::size_t bytes = std::size_t{256} << 20, passes = 7;

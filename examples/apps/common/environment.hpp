@@ -25,6 +25,8 @@ struct environment {
 
 /// The most memory that this process has held, in bytes.
 [[nodiscard]] std::size_t peak_memory();
+/// Lets peak_memory() begin anew with what the process holds now, where the system can do that.
+void reset_peak_memory();
 
 /// Bytes per second that `threads` threads read from memory, the best of some passes over a buffer that
 /// no cache holds.

@@ -26,6 +26,9 @@ class language_model {
 
     [[nodiscard]] std::string const& name() const noexcept { return name_; }
     [[nodiscard]] qtk::decoder const& network() const noexcept { return network_; }
+    /// To be changed by a method that calibrates; apply() gives layers their original weights again, but not
+    /// their norms and biases.
+    [[nodiscard]] qtk::decoder& network() noexcept { return network_; }
     [[nodiscard]] bool has_tokenizer() const noexcept { return tokenizer_ != nullptr; }
     /// Throws qtk::value_error where there is none.
     [[nodiscard]] qtk::tokenizer const& tokenizer() const;

@@ -4,9 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "calibrated_model.hpp"
 #include "commands.hpp"
 #include "common_options.hpp"
 #include "environment.hpp"
+#include "eval_methods.hpp"
 #include "evaluation_text.hpp"
 #include "format_options.hpp"
 #include "language_model.hpp"
@@ -30,6 +32,8 @@ struct eval_options {
     output_options output;
     std::uint64_t seed = 0;
     bool has_simulation = false, has_passages = false;
+    std::vector<std::string> methods;
+    calibration_options calibration;
 };
 
 struct eval_row {
@@ -114,6 +118,19 @@ std::vector<qtk::kv_format> parse_caches(eval_options const& options) {
 }
 
 void run_eval(eval_options const& options) {
+    if (!options.methods.empty()) {
+        if (options.has_simulation || options.has_passages || !options.head.text.empty())
+            throw qtk::value_error(
+                "--methods: not together with --simulate, --next-passage or --head");
+        return run_methods({.model = options.model,
+                            .reference = options.reference,
+                            .formats = options.formats,
+                            .methods = options.methods,
+                            .text = options.text,
+                            .calibration = options.calibration,
+                            .output = options.output,
+                            .seed = options.seed});
+    }
     options.text.require();
     auto const formats = parse_formats(options.formats);
     auto const head = options.head.parse();
@@ -252,6 +269,8 @@ void add_eval(CLI::App& program) {
         ->delimiter(',')
         ->capture_default_str();
     options->text.add_to(command);
+    command.add_option("--methods", options->methods, method_help)->delimiter(',');
+    options->calibration.add_to(command);
     command.add_flag("--simulate", options->has_simulation,
                      "also run each format simulated in floats and show how far packed is from it");
     command.add_flag("--next-passage", options->has_passages,
