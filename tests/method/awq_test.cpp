@@ -3,6 +3,7 @@
 // The header under test comes first, so that it is seen to need nothing else.
 #include <qtk/core/random.hpp>
 #include <qtk/core/spelling.hpp>
+#include <qtk/quantize_any.hpp>
 
 #include <doctest/doctest.h>
 

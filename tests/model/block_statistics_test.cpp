@@ -72,7 +72,7 @@ TEST_CASE("a layer that changes its input has statistics of the changed one") {
 TEST_CASE("layers of other blocks are not known") {
     qtk::decoder model = tiny_llama();
     qtk::calibration_stream const stream(model, texts);
-    qtk::block_statistics const seen(model, stream, {});
+    qtk::block_statistics const seen(model, stream, qtk::statistics_options{});
     model.for_each_linear_of(1, [&](qtk::linear const& layer) {
         CHECK_THROWS_WITH_AS(
             (void)seen.of(layer),
