@@ -11,6 +11,7 @@
 #include "conversion_command.hpp"
 #include "conversion_plan.hpp"
 #include "exit_code.hpp"
+#include "quantize_method.hpp"
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@ struct quantize_options {
     std::string scheme, type, recipe_file, imatrix_file, json_target;
     bool is_dry = false, refuses_fallback = false;
     conversion_options work;
+    method_output_options by_method;
 };
 
 /// Matrices that become blocks although calibration has not seen them.
@@ -71,6 +73,16 @@ void warn_of_missing(conversion const& plan) {
 
 void run_quantize(quantize_options const& options) {
     std::filesystem::path const target = options.paths.back();
+    if (!options.by_method.method.empty()) {
+        if (options.paths.size() != 2 || !options.type.empty())
+            throw qtk::value_error(
+                "--method: expected one model folder and the folder to be written, without --type");
+        method_output_options how = options.by_method;
+        how.scheme = options.scheme, how.rules = options.rules;
+        how.recipe_file = options.recipe_file, how.json_target = options.json_target;
+        how.is_dry = options.is_dry;
+        return quantize_with_method(options.paths.front(), target, how);
+    }
     model_input const input = model_input::open({options.paths.begin(), options.paths.end() - 1});
     conversion const plan = plan_of(options, input, target);
     conversion_figures const f = figures_of(input, plan);
@@ -120,6 +132,7 @@ void add_quantize(CLI::App& program) {
                      "an error where a tensor cannot have the type, instead of the next best one");
     command.add_flag("--dry-run", options->is_dry, "show the plan and write nothing");
     options->work.add_to(command);
+    options->by_method.add_to(command);
     command.add_flag("--json{-}", options->json_target,
                      "the figures as JSON, to standard output or --json=FILE");
     add_threads(command);

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quantize_method.hpp"
+
+#include <qtk/calibration/method_spelling.hpp>
+#include <qtk/core/error.hpp>
+#include <qtk/core/spelling.hpp>
+#include <qtk/io/layer_layout.hpp>
+#include <qtk/io/quantized_folder.hpp>
+#include <qtk/model/fold.hpp>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "calibrated_model.hpp"
+#include "conversion.hpp"
+#include "environment.hpp"
+#include "output.hpp"
+#include "recipe.hpp"
+#include "terminal.hpp"
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace app {
+namespace {
+
+/// The configuration of a layout by its name on the command line.
+[[nodiscard]] qtk::quantization_config config_of(std::string const& layout,
+                                                 qtk::scheme const& scheme) {
+    using enum qtk::weight_layout;
+    std::string const base = layout.substr(0, layout.find('_'));
+    bool const is_nested = layout == "bitsandbytes_nested";
+    auto config = qtk::quantization_config_for(base == "gptq"           ? gptq
+                                               : base == "awq"          ? awq
+                                               : base == "bitsandbytes" ? bitsandbytes
+                                                                        : compressed_tensors,
+                                               scheme);
+    if (layout == "gptq_v2") config.version = qtk::gptq_version::v2;
+    config.is_nested = is_nested;
+    return config;
+}
+
+/// Does the method leave columns of a group apart?
+[[nodiscard]] bool moves_columns(qtk::method_chain const& method, qtk::scheme const& scheme) {
+    auto const* const gptq = method.find<qtk::gptq_step>();
+    return gptq != nullptr && gptq->options.order == qtk::gptq_order::activation &&
+           gptq->options.groups == qtk::gptq_groups::running && scheme.grain.cols > 0;
+}
+
+/// The name of the norm before a layer that reads one.
+[[nodiscard]] std::string norm_name(std::string const& consumer) {
+    auto const before = [&](char const* part) -> std::optional<std::string> {
+        std::size_t const at = consumer.rfind(part);
+        if (at == consumer.npos) return std::nullopt;
+        return consumer.substr(0, at);
+    };
+    if (auto const block = before("attn.c_attn")) return *block + "ln_1";
+    if (auto const block = before("mlp.c_fc")) return *block + "ln_2";
+    if (auto const block = before("mlp.")) return *block + "post_attention_layernorm";
+    if (auto const block = before("fc1")) return *block + "final_layer_norm";
+    auto const block = before("self_attn.");
+    bool const is_opt = block && block->find("decoder.") != std::string::npos;
+    return block.value_or("") + (is_opt ? "self_attn_layer_norm" : "input_layernorm");
+}
+
+/// Floats that a method has changed, by their names in the source.
+[[nodiscard]] std::map<std::string, std::vector<float>> changed_floats(
+    qtk::decoder& model, qtk::method_chain const& method) {
+    std::map<std::string, std::vector<float>> changed;
+    bool const has_transforms = !method.transforms.empty();
+    if (has_transforms || method.corrects_bias)
+        std::as_const(model).for_each_linear([&](qtk::linear const& layer) {
+            if (!layer.bias().empty())
+                changed[layer.name() + ".bias"] = {layer.bias().begin(), layer.bias().end()};
+        });
+    if (has_transforms)
+        for (std::size_t i = 0; i < model.block_count(); ++i)
+            model.for_each_fold_of(i, [&](qtk::fold const& at) {
+                if (at.before == nullptr) return;
+                std::string const name = norm_name(at.consumers.front()->name());
+                changed[name + ".weight"] = at.before->weight;
+                if (!at.before->bias.empty()) changed[name + ".bias"] = at.before->bias;
+            });
+    return changed;
+}
+
+void require_layout_holds(language_model const& model) {
+    model.network().for_each_linear([](qtk::linear const& layer) {
+        if (layer.input() != nullptr &&
+            (!layer.input()->what().factors.empty() || layer.input()->what().rotation))
+            throw qtk::value_error(layer.name() +
+                                   ": the method changes the layer's input when it runs, which no "
+                                   "published layout holds. Hint: without rotate and :inputs");
+    });
+}
+
+/// What the layer holds, as files do.
+[[nodiscard]] qtk::ordered_qmatrix codes_of(qtk::linear const& layer) {
+    return {layer.quantized_weight(),
+            layer.input() != nullptr ? layer.input()->what().order : std::vector<std::uint32_t>{}};
+}
+
+}  // namespace
+
+void method_output_options::add_to(CLI::App& command) {
+    command.add_option("--method", method,
+                       std::string("calibrate, and write a folder: ") + method_help);
+    command.add_option("--layout", layout, "of the folder that --method writes")
+        ->check(CLI::IsMember({"gptq", "gptq_v2", "awq", "bitsandbytes", "bitsandbytes_nested",
+                               "compressed_tensors"}))
+        ->capture_default_str();
+    calibration.add_to(command);
+}
+
+void quantize_with_method(std::filesystem::path const& source, std::filesystem::path const& target,
+                          method_output_options const& options) {
+    options.calibration.require();
+    qtk::method_chain const method = qtk::parse_method(options.method);
+    qtk::scheme const scheme =
+        qtk::parse_scheme(options.scheme.empty() ? "i4/g64/asym/f16" : options.scheme);
+    recipe const rules(options.rules, options.recipe_file, parse_scheme_action);
+    auto const is_kept = [&](std::string const& layer) {
+        auto const action = rules.find(layer + ".weight", true);
+        if (!action) return false;
+        if (std::holds_alternative<keep_action>(*action)) return true;
+        throw qtk::value_error(
+            "--recipe with --method: a folder has one scheme; a rule can only "
+            "protect layers, PATTERN=keep");
+    };
+    qtk::quantization_config config = config_of(options.layout, scheme);
+    config.has_order = moves_columns(method, scheme);
+    language_model model = language_model::open(source.string());
+    std::map<std::string, qtk::layer_shape> shapes;
+    model.network().for_each_linear([&](qtk::linear const& layer) {
+        if (is_kept(layer.name()))
+            config.ignored.push_back(layer.name());
+        else
+            shapes[layer.name()] = {layer.out(), layer.in()};
+    });
+    for (std::string const& rule : rules.unused())
+        fmt::print(stderr, "warning: the rule {} fits no tensor\n", rule);
+    qtk::quantized_folder_writer writer(source, target, config);
+    for (auto const& [name, shape] : shapes) writer.plan_layer(name, shape);
+    if (options.is_dry) {
+        fmt::print("{} layers would be {} by {}, {} kept as they are. Nothing was written.\n",
+                   shapes.size(), qtk::to_string(config.scheme), method.name,
+                   config.ignored.size());
+        return;
+    }
+    calibration_text const text = options.calibration.read(model);
+    reset_peak_memory();
+    std::vector<qtk::layer_outcome> outcomes;
+    {
+        progress_line const line;
+        outcomes = qtk::quantize_model(
+            model.network(),
+            [&](std::string const& name) {
+                return qtk::layer_plan{
+                    shapes.contains(name) ? std::optional(config.scheme) : std::nullopt,
+                    method,
+                    {}};
+            },
+            text.windows,
+            [&](std::string const& layer, std::size_t at, std::size_t total) {
+                line.show(fmt::format("layer {} of {}, {}", at + 1, total, layer));
+            });
+    }
+    require_layout_holds(model);
+    auto const floats = changed_floats(model.network(), method);
+    for (auto const& [name, values] : floats) writer.plan_floats(name, {values.size()});
+    // A layer that is kept may have been folded into: it is floats, but other ones.
+    bool const has_folds = !method.transforms.empty();
+    model.network().for_each_linear([&](qtk::linear const& layer) {
+        if (has_folds && !shapes.contains(layer.name()))
+            throw qtk::value_error(layer.name() + ": kept layers do not go together with " +
+                                   method.name + ". Hint: without smooth and awq");
+    });
+    writer.start();
+    std::as_const(model).network().for_each_linear([&](qtk::linear const& layer) {
+        if (shapes.contains(layer.name())) writer.write_layer(layer.name(), codes_of(layer));
+    });
+    for (auto const& [name, values] : floats) writer.write_floats(name, values);
+    auto const report = writer.finish();
+    std::FILE* const human = options.json_target == "-" ? stderr : stdout;
+    for (qtk::layer_outcome const& layer : outcomes)
+        if (!layer.note.empty()) fmt::print(human, "{}: {}\n", layer.name, layer.note);
+    fmt::print(human,
+               "{}\n{} layers written to {}, {} of them with every scale as it was{}. {} in all; "
+               "at most {} in memory.\n",
+               text.sentence, report.layers, target.string(), report.exact,
+               report.worst.empty() ? std::string()
+                                    : fmt::format(" (largest relative change {:.2g}, {})",
+                                                  report.largest_scale_change, report.worst),
+               size_text(report.file_bytes), size_text(peak_memory()));
+    if (options.json_target.empty()) return;
+    json rows = json::array();
+    for (qtk::layer_outcome const& layer : outcomes)
+        rows.push_back({{"layer", layer.name},
+                        {"scheme", qtk::to_string(layer.scheme)},
+                        {"output_error", layer.output_error ? json(*layer.output_error) : json()},
+                        {"note", layer.note},
+                        {"seconds", layer.seconds}});
+    deliver(options.json_target, json{{"schema", "qtk.quantize/1"},
+                                      {"method", method.name},
+                                      {"layout", options.layout},
+                                      {"calibration", text.sentence},
+                                      {"exact_layers", report.exact},
+                                      {"largest_scale_change", report.largest_scale_change},
+                                      {"file_bytes", report.file_bytes},
+                                      {"peak_memory_bytes", peak_memory()},
+                                      {"rows", rows}});
+}
+
+}  // namespace app
