@@ -19,10 +19,10 @@ namespace app {
 namespace {
 
 struct method_row {
-    std::string method, format, scheme;
+    std::string method, format, scheme{};
     double bits_per_weight = 0.0;
-    quality figures;
-    calibration_result calibration;
+    quality figures{};
+    calibration_result calibration{};
     /// Over round to nearest in the same format, on the same windows.
     qtk::interval_estimate over_rtn{1.0, 1.0, 1.0};
     double p_value = 1.0;

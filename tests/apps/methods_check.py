@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Do methods that calibrate do what their table says, and do the folders that they write hold it?
+
+`qtk eval --methods` pairs every row with round to nearest; `qtk quantize --method` writes the same codes, which
+`qtk eval` reads again from every layout with the perplexity that the table showed."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+program, source = sys.argv[1:3]
+failures = []
+model = f"{source}/examples/data/polyglot-llama"
+# Little text: two windows of one language, so that the check is quick. What methods gain is measured elsewhere.
+text = ["--langs", "en", "--windows", "2"]
+calibration = ["--mix", "en,de", "--calibration-windows", "4"]
+
+
+def run(*arguments):
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+
+
+def check(what, is_right, *more):
+    if not is_right:
+        failures.append(f"{what}: {more}")
+
+
+def rows_of(methods, formats, folder=model):
+    done = run("eval", "--model", folder, "--methods", methods, "--formats", formats, *text, *calibration, "--json")
+    check(f"eval --methods {methods}", done.returncode == 0, done.stderr)
+    return json.loads(done.stdout)["rows"] if done.returncode == 0 else []
+
+
+def perplexity_of(folder):
+    done = run("eval", "--model", folder, "--formats", "stored", "--reference", "stored", *text, "--json")
+    check(f"eval of {folder}", done.returncode == 0, done.stderr)
+    return json.loads(done.stdout)["rows"][0]["ppl_geomean"]["value"] if done.returncode == 0 else 0.0
+
+
+def is_near(a, b, relative):
+    return abs(a - b) <= relative * abs(b)
+
+
+table = {row["method"]: row for row in rows_of("gptq:mse,gptq:act,awq:layers", "i3/g64/asym/f16")}
+check("round to nearest comes first", list(table) == ["rtn", "gptq:mse", "gptq:act", "awq:layers"], list(table))
+check("it is paired with itself", table["rtn"]["over_rtn"]["value"] == 1.0)
+for name in ("gptq:mse", "gptq:act", "awq:layers"):
+    row = table[name]
+    check(f"{name} is better than round to nearest", row["over_rtn"]["value"] < 1.0, row["over_rtn"])
+    ratio = row["ppl_geomean"]["value"] / table["rtn"]["ppl_geomean"]["value"]
+    check(f"{name}: the ratio is that of the perplexities", is_near(row["over_rtn"]["value"], ratio, 1e-9))
+    check(f"{name}: memory and time", row["peak_memory_bytes"] > 1 << 20 and row["seconds"] > 0.0, row)
+
+with tempfile.TemporaryDirectory() as folder:
+    # Layouts with scales of 16 bits hold codes that have such scales exactly: the perplexity is the table's.
+    written = {
+        "gptq": ("gptq:mse", "i3/g64/asym/f16", "gptq"),
+        "gptq_v2": ("gptq:mse", "i3/g64/asym/f16", "gptq_v2"),
+        "ordered": ("gptq:act", "i3/g64/asym/f16", "gptq"),
+        "folded": ("awq:layers", "i3/g64/asym/f16", "compressed_tensors"),
+    }
+    for name, (method, scheme, layout) in written.items():
+        target = f"{folder}/{name}"
+        done = run("quantize", "--method", method, "--scheme", scheme, "--layout", layout, *calibration, model, target)
+        check(f"quantize {name}", done.returncode == 0, done.stderr)
+        if done.returncode == 0:
+            ppl, expected = perplexity_of(target), table[method]["ppl_geomean"]["value"]
+            check(f"{name} read again", is_near(ppl, expected, 2e-3), ppl, expected)
+
+    for layout, scheme in (("awq", "i4/g64/asym/f16"), ("bitsandbytes_nested", "nf4/g64"), ("bitsandbytes", "nf4/g64")):
+        target = f"{folder}/{layout}"
+        done = run("quantize", "--method", "rtn", "--scheme", scheme, "--layout", layout, *calibration, model, target)
+        check(f"quantize {layout}", done.returncode == 0, done.stderr)
+        if done.returncode == 0:
+            expected = rows_of("rtn", scheme)[0]["ppl_geomean"]["value"]
+            check(f"{layout} read again", is_near(perplexity_of(target), expected, 0.02), layout)
+
+    target = f"{folder}/protected"
+    done = run("quantize", "--method", "gptq", "--recipe", "*.down_proj.*=keep", *calibration, model, target)
+    check("quantize protected", done.returncode == 0, done.stderr)
+    with open(f"{target}/config.json") as file:
+        check("the configuration names what was kept", "down_proj" in file.read())
+
+    before = os.listdir(folder)
+    for arguments, status, words in (
+        (["--method", "gptq:fast"], 2, "expected an option of the step"),
+        (["--method", "rotate+gptq"], 2, "no published layout holds"),
+        (["--method", "gptq", "--type", "q4_0"], 2, "without --type"),
+        (["--method", "rtn", "--scheme", "nf4/g64", "--layout", "gptq"], 2, "gptq"),
+        (["--method", "gptq", "--mix", "en:0"], 2, "--mix"),
+    ):
+        done = run("quantize", *arguments, model, f"{folder}/none")
+        check(arguments, done.returncode == status and words in done.stderr, done.returncode, done.stderr)
+        check(f"{arguments}: one error", len(done.stderr.strip().splitlines()) == 1, done.stderr)
+    check("nothing is left of what failed", sorted(os.listdir(folder)) == sorted(before), os.listdir(folder))
+    done = run("eval", "--methods", "gptq", "--formats", "fp16", *text, *calibration)
+    check("floats have no codes", done.returncode == 2 and "no codes" in done.stderr, done.stderr)
+
+for failure in failures:
+    print(failure)
+sys.exit(1 if failures else 0)
