@@ -138,7 +138,7 @@ study_result run_study(language_model const& base, study_options const& options,
             double const before = meter.is_present() ? meter.read().count() : 0.0;
             generation const made =
                 generate(models[i].network(), prompt,
-                         {.tokens = options.new_tokens, .sampling = {}, .stop = {}});
+                         {.tokens = options.new_tokens, .sampling = {}, .kv = {}, .stop = {}});
             result.rows[i].kv_bytes = made.kv_bytes;
             result.rows[i].tokens = made.tokens;
             if (turn < options.warmup) continue;
