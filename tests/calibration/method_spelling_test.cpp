@@ -24,7 +24,7 @@ TEST_CASE("GPTQ takes its options in any order") {
     qtk::gptq_step const& step = *all.find<qtk::gptq_step>();
     CHECK(step.options.order == qtk::gptq_order::activation);
     CHECK(step.options.groups == qtk::gptq_groups::fixed);
-    CHECK(std::get<qtk::mse_range>(step.options.range).norm == 2.4f);
+    CHECK(std::holds_alternative<qtk::mse_range>(step.options.range));
     CHECK(step.options.damping == 0.05f);
     CHECK(step.is_sequential);
 }

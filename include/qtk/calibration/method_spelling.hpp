@@ -163,7 +163,7 @@ class method_parser {
         gptq_step step;
         if (take("act")) step.options.order = gptq_order::activation;
         if (take("fixed")) step.options.groups = gptq_groups::fixed;
-        if (take("mse")) step.options.range = mse_range{.norm = 2.4f};
+        if (take("mse")) step.options.range = mse_range{};
         step.is_sequential = take("sequential");
         step.options.damping = take_value<float>("damp=", step.options.damping);
         return step;
