@@ -41,6 +41,20 @@ elseif(TARGET qtk::simd)
   target_link_libraries(qtk_developer INTERFACE qtk::simd)
 endif()
 
+# The kernels, compiled once for the programs that link one of these: with threads, if there are any,
+# or without (docs/how-to/compile-kernels-once.md). Kernels' own tests and benches are header-only.
+function(qtk_add_kernels target)
+  add_library(${target} STATIC EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/cmake/kernels.cpp")
+  target_link_libraries(${target} PUBLIC qtk_developer ${ARGN})
+  target_compile_definitions(${target} INTERFACE QTK_KERNELS_ELSEWHERE=1)
+endfunction()
+qtk_add_kernels(qtk_kernels_single)
+if(TARGET qtk::openmp)
+  qtk_add_kernels(qtk_kernels qtk::openmp)
+else()
+  add_library(qtk_kernels ALIAS qtk_kernels_single)
+endif()
+
 include(CTest)
 include(cmake/nvcc.cmake)
 

@@ -6,15 +6,17 @@
 #include <qtk/stats/distortion.hpp>
 
 #include <cstdio>
+#include <span>
+#include <vector>
 
 int main(int argc, char** argv) {
     std::vector<float> const weight = qtk::gaussian_vector(256 * 1024, 42);
     qtk::matrix_view<float const> const view(weight.data(), 256, 1024);
 
-    std::vector<char const*> spellings(argv + 1, argv + argc);
-    if (spellings.empty())
-        spellings = {"i8/channel", "i4/channel", "i4/g64", "i4/g64/asym/f16",
-                     "nf4/g64",    "mxfp4",      "nvfp4"};
+    char const* const usual[] = {"i8/channel", "i4/channel", "i4/g64", "i4/g64/asym/f16",
+                                 "nf4/g64",    "mxfp4",      "nvfp4"};
+    std::span<char const* const> spellings = usual;
+    if (argc > 1) spellings = std::span<char const* const>(argv + 1, argv + argc);
     try {
         for (char const* const spelling : spellings) {
             //! [choose]

@@ -64,40 +64,42 @@ namespace {
     return block.value_or("") + (is_opt ? "self_attn_layer_norm" : "input_layernorm");
 }
 
-/// Floats that a method has changed, by their names in the source.
-[[nodiscard]] std::map<std::string, std::vector<float>> changed_floats(
-    qtk::decoder& model, qtk::method_chain const& method) {
-    std::map<std::string, std::vector<float>> changed;
-    bool const has_transforms = !method.transforms.empty();
-    if (has_transforms || method.corrects_bias)
-        std::as_const(model).for_each_linear([&](qtk::linear const& layer) {
-            if (!layer.bias().empty())
-                changed[layer.name() + ".bias"] = {layer.bias().begin(), layer.bias().end()};
-        });
-    if (has_transforms)
-        for (std::size_t i = 0; i < model.block_count(); ++i)
-            model.for_each_fold_of(i, [&](qtk::fold const& at) {
-                if (at.before == nullptr) return;
-                std::string const name = norm_name(at.consumers.front()->name());
-                changed[name + ".weight"] = at.before->weight;
-                if (!at.before->bias.empty()) changed[name + ".bias"] = at.before->bias;
-            });
-    return changed;
-}
+/// Layers that become codes, by name.
+using quantized_layers = std::map<std::string, qtk::layer_shape>;
 
-void require_layout_holds(language_model const& model) {
-    model.network().for_each_linear([](qtk::linear const& layer) {
-        if (layer.input() != nullptr &&
-            (!layer.input()->what().factors.empty() || layer.input()->what().rotation))
-            throw qtk::value_error(layer.name() +
-                                   ": the method changes the layer's input when it runs, which no "
-                                   "published layout holds. Hint: without rotate and :inputs");
+/// Calls f(name, values, size) for the floats of a block that a method changes, by their names in the source;
+/// values that do not exist yet are empty.
+template <typename F>
+void for_each_changed(qtk::decoder& model, std::size_t block, qtk::method_chain const& method,
+                      quantized_layers const& quantized, F const& f) {
+    bool const has_transforms = !method.transforms.empty();
+    model.for_each_linear_of(block, [&](qtk::linear const& layer) {
+        if ((method.corrects_bias && quantized.contains(layer.name())) ||
+            (has_transforms && !layer.bias().empty()))
+            f(layer.name() + ".bias", layer.bias(), layer.out());
+    });
+    if (!has_transforms) return;
+    model.for_each_fold_of(block, [&](qtk::fold const& at) {
+        if (at.before == nullptr) return;
+        std::string const name = norm_name(at.consumers.front()->name());
+        f(name + ".weight", std::span<float const>(at.before->weight), at.before->weight.size());
+        if (!at.before->bias.empty())
+            f(name + ".bias", std::span<float const>(at.before->bias), at.before->bias.size());
     });
 }
 
-/// What the layer holds, as files do.
-[[nodiscard]] qtk::ordered_qmatrix codes_of(qtk::linear const& layer) {
-    return {layer.quantized_weight(),
+void require_layout_holds(qtk::linear const& layer) {
+    if (layer.input() != nullptr &&
+        (!layer.input()->what().factors.empty() || layer.input()->what().rotation))
+        throw qtk::value_error(layer.name() +
+                               ": the method changes the layer's input when it runs, which no "
+                               "published layout holds. Hint: without rotate and :inputs");
+}
+
+/// What the layer holds, as files do; it is left without.
+[[nodiscard]] qtk::ordered_qmatrix take_codes(qtk::linear& layer) {
+    require_layout_holds(layer);
+    return {layer.take_codes(),
             layer.input() != nullptr ? layer.input()->what().order : std::vector<std::uint32_t>{}};
 }
 
@@ -131,7 +133,7 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
     qtk::quantization_config config = config_of(options.layout, scheme);
     config.has_order = moves_columns(method, scheme);
     language_model model = language_model::open(source.string());
-    std::map<std::string, qtk::layer_shape> shapes;
+    quantized_layers shapes;
     model.network().for_each_linear([&](qtk::linear const& layer) {
         if (is_kept(layer.name()))
             config.ignored.push_back(layer.name());
@@ -148,13 +150,24 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
                    config.ignored.size());
         return;
     }
+    // A layer that is kept may be folded into: it is floats, but other ones.
+    if (!method.transforms.empty() && !config.ignored.empty())
+        throw qtk::value_error(config.ignored.front() + ": kept layers do not go together with " +
+                               method.name + ". Hint: without smooth and awq");
     calibration_text const text = options.calibration.read(model);
+    qtk::decoder& network = model.network();
+    for (std::size_t i = 0; i < network.block_count(); ++i)
+        for_each_changed(network, i, method, shapes,
+                         [&](std::string const& name, auto const&, std::size_t size) {
+                             writer.plan_floats(name, {size});
+                         });
+    writer.start();
     reset_peak_memory();
     std::vector<qtk::layer_outcome> outcomes;
     {
         progress_line const line;
         outcomes = qtk::quantize_model(
-            model.network(),
+            network,
             [&](std::string const& name) {
                 return qtk::layer_plan{
                     shapes.contains(name) ? std::optional(config.scheme) : std::nullopt,
@@ -164,23 +177,17 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
             text.windows,
             [&](std::string const& layer, std::size_t at, std::size_t total) {
                 line.show(fmt::format("layer {} of {}, {}", at + 1, total, layer));
+            },
+            [&](std::size_t block) {
+                network.for_each_linear_of(block, [&](qtk::linear& layer) {
+                    if (shapes.contains(layer.name()))
+                        writer.write_layer(layer.name(), take_codes(layer));
+                });
+                for_each_changed(network, block, method, shapes,
+                                 [&](std::string const& name, std::span<float const> values,
+                                     std::size_t) { writer.write_floats(name, values); });
             });
     }
-    require_layout_holds(model);
-    auto const floats = changed_floats(model.network(), method);
-    for (auto const& [name, values] : floats) writer.plan_floats(name, {values.size()});
-    // A layer that is kept may have been folded into: it is floats, but other ones.
-    bool const has_folds = !method.transforms.empty();
-    model.network().for_each_linear([&](qtk::linear const& layer) {
-        if (has_folds && !shapes.contains(layer.name()))
-            throw qtk::value_error(layer.name() + ": kept layers do not go together with " +
-                                   method.name + ". Hint: without smooth and awq");
-    });
-    writer.start();
-    std::as_const(model).network().for_each_linear([&](qtk::linear const& layer) {
-        if (shapes.contains(layer.name())) writer.write_layer(layer.name(), codes_of(layer));
-    });
-    for (auto const& [name, values] : floats) writer.write_floats(name, values);
     auto const report = writer.finish();
     std::FILE* const human = options.json_target == "-" ? stderr : stdout;
     for (qtk::layer_outcome const& layer : outcomes)

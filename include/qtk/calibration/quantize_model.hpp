@@ -31,12 +31,17 @@ namespace qtk {
 /// By the layer's name.
 using model_plan = std::function<layer_plan(std::string const& name)>;
 
+/// Told when a block is quantized and no longer needed: its codes may be written and taken away
+/// (linear::take_codes()), so that a model larger than memory can be quantized.
+using block_done = std::function<void(std::size_t block)>;
+
 namespace detail {
 
 class model_pass {
   public:
-    model_pass(decoder& model, model_plan const& plan, model_progress const& progress)
-        : model_(model), progress_(progress) {
+    model_pass(decoder& model, model_plan const& plan, model_progress const& progress,
+               block_done const& done)
+        : model_(model), progress_(progress), done_(done) {
         std::as_const(model).for_each_linear([&](linear const& layer) {
             layer_plan const p = plan(layer.name());
             if (p.scheme && p.method.needs_text()) needs_text_ = true;
@@ -52,21 +57,33 @@ class model_pass {
         if (is_by_block_) original_.emplace(model_, windows);
         if (fisher_windows_ > 0) find_importance(windows);
         for (std::size_t i = 0; i < model_.block_count(); ++i) {
-            block_pass pass(model_, i, plans_, quantized_ ? &*quantized_ : nullptr, outcomes_,
-                            progress_);
-            if (original_) {
-                std::vector<matrix> targets = original_->outputs(model_);
-                pass.run(targets, importance_of(i));
-                original_->advance_to(std::move(targets));
-            } else {
-                pass.run({}, {});
-            }
+            std::vector<stored_weight> const stored = stored_weights_of(i);
+            quantize_block(i);
             if (quantized_ && i + 1 < model_.block_count()) quantized_->advance(model_);
+            for (stored_weight const& weight : stored) weight.release_pages();
+            if (done_) done_(i);
         }
     }
     [[nodiscard]] std::vector<layer_outcome> outcomes() && { return std::move(outcomes_); }
 
   private:
+    void quantize_block(std::size_t i) {
+        block_pass pass(model_, i, plans_, quantized_ ? &*quantized_ : nullptr, outcomes_,
+                        progress_);
+        if (!original_) return pass.run({}, {});
+        std::vector<matrix> targets = original_->outputs(model_);
+        pass.run(targets, importance_of(i));
+        original_->advance_to(std::move(targets));
+    }
+    /// Weights of a block that lie in a file.
+    [[nodiscard]] std::vector<stored_weight> stored_weights_of(std::size_t block) {
+        std::vector<stored_weight> found;
+        model_.for_each_linear_of(block, [&](linear& layer) {
+            if (auto const* const stored = layer.form().find<stored_weight>())
+                found.push_back(*stored);
+        });
+        return found;
+    }
     [[nodiscard]] static std::size_t fisher_windows(method_chain const& method) {
         return std::visit(
             [](auto const& step) -> std::size_t {
@@ -100,6 +117,7 @@ class model_pass {
 
     decoder& model_;
     model_progress const& progress_;
+    block_done const& done_;
     std::map<std::string, layer_plan> plans_;
     bool needs_text_ = false, is_by_block_ = false;
     std::size_t fisher_windows_ = 0;
@@ -116,8 +134,9 @@ class model_pass {
 /// what the methods throw; value_error if a method needs text and there is none.
 inline std::vector<layer_outcome> quantize_model(decoder& model, model_plan const& plan,
                                                  std::span<std::vector<std::int32_t> const> windows,
-                                                 model_progress const& progress = {}) {
-    detail::model_pass pass(model, plan, progress);
+                                                 model_progress const& progress = {},
+                                                 block_done const& done = {}) {
+    detail::model_pass pass(model, plan, progress, done);
     pass.run(windows);
     return std::move(pass).outcomes();
 }

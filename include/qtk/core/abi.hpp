@@ -68,5 +68,15 @@
 #define QTK_ABI_JOIN_(isa, simd, threads, contract) abi_##isa##_##simd##_##threads##_##contract
 #define QTK_ABI_JOIN(isa, simd, threads, contract) QTK_ABI_JOIN_(isa, simd, threads, contract)
 
+// Kernels are inline, as everything is. A program with many files may compile them once instead:
+// QTK_KERNELS_ELSEWHERE for all files, which then only declare the functions that choose a kernel,
+// and QTK_KERNELS_HERE for the one that defines them (docs/how-to/compile-kernels-once.md).
+#if defined(QTK_KERNELS_HERE)
+#undef QTK_KERNELS_ELSEWHERE
+#define QTK_KERNEL_ENTRY
+#else
+#define QTK_KERNEL_ENTRY inline
+#endif
+
 /// The inline namespace of everything whose machine code depends on the compile flags.
 #define QTK_ABI_NS QTK_ABI_JOIN(QTK_ABI_ISA, QTK_ABI_SIMD, QTK_ABI_THREADS, QTK_ABI_CONTRACT)

@@ -59,6 +59,10 @@ class checkpoint {
     [[nodiscard]] std::vector<float> floats(tensor_info const& info) const {
         return shard_of(info).floats(info);
     }
+    /// Lets the system take back the memory behind bytes of a tensor; they can still be read.
+    void release(std::span<std::byte const> part) const noexcept {
+        for (safetensors_file const& shard : shards_) shard.release(part);
+    }
 
   private:
     [[nodiscard]] safetensors_file const& shard_of(tensor_info const& info) const {

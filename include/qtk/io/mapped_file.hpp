@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -87,9 +88,13 @@ class mapped_file {
     [[nodiscard]] std::string const& path() const noexcept { return path_; }
 
     /// Lets the system take back the memory behind `part`; its content can still be read. Keeps the
-    /// resident size small while a file larger than RAM is walked through. No effect in read mode.
+    /// resident size small while a file larger than RAM is walked through. No effect in read mode and on
+    /// bytes of something else.
     void release(std::span<std::byte const> part) const noexcept {
-        if (mapping_ == nullptr) return;
+        std::less<std::byte const*> const before;
+        if (mapping_ == nullptr || before(part.data(), bytes().data()) ||
+            before(bytes().data() + size_, part.data() + part.size()))
+            return;
         auto const page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
         // Only whole pages inside the part: neighbours may be in use.
         auto const start = static_cast<std::size_t>(part.data() - bytes().data());

@@ -105,15 +105,14 @@ constexpr void set_ranks(code_rule& rule, ranked_levels<N> const& ranks, roundin
 
 }  // namespace detail
 
-/// The rule of a quantizer such as tile_quantizer.
-template <typename Q>
-[[nodiscard]] constexpr code_rule rule_of() noexcept {
-    constexpr format f = Q::element;
+/// The rule of a format: what does not change the instructions.
+[[nodiscard]] constexpr code_rule rule_for(format const& f, bool has_zero_point,
+                                           rounding round) noexcept {
     code_rule rule;
     switch (kind_of(f)) {
         case code_kind::integer:
-            rule.lowest = static_cast<int>(Q::lowest);
-            rule.highest = static_cast<int>(Q::highest);
+            rule.lowest = has_zero_point ? 0 : 1;
+            rule.highest = f.patterns() - 1;
             break;
         case code_kind::minifloat:
             rule.minifloat.mantissa = f.mantissa();
@@ -123,13 +122,19 @@ template <typename Q>
             rule.minifloat.largest = minifloat_max(f);
             break;
         case code_kind::nf4:
-            detail::set_ranks(rule, detail::nf4_ranks, Q::round);
+            detail::set_ranks(rule, detail::nf4_ranks, round);
             break;
         case code_kind::fp4:
-            detail::set_ranks(rule, detail::fp4_ranks, Q::round);
+            detail::set_ranks(rule, detail::fp4_ranks, round);
             break;
     }
     return rule;
+}
+
+/// The rule of a quantizer whose format is known to the compiler, such as tile_quantizer.
+template <typename Q>
+[[nodiscard]] constexpr code_rule rule_of() noexcept {
+    return rule_for(Q::element, Q::has_zero_point, Q::round);
 }
 
 /// A tile whose values are divided by multiplying: v = x * inverse + x * rest, the latter with one

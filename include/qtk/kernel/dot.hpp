@@ -87,9 +87,12 @@ inline void dot_all(dot_rows x, dot_rows w, std::size_t n, float* y,
 namespace detail {
 inline namespace QTK_ABI_NS {
 
+#if defined(QTK_KERNELS_ELSEWHERE)
+void dot_all_on(instruction_set, dot_rows, dot_rows, std::size_t, float*, std::size_t);
+#else
 /// dot_all on one instruction set, which this process must be able to run.
-inline void dot_all_on(instruction_set isa, dot_rows x, dot_rows w, std::size_t n, float* y,
-                       std::size_t y_stride) {
+QTK_KERNEL_ENTRY void dot_all_on(instruction_set isa, dot_rows x, dot_rows w, std::size_t n,
+                                 float* y, std::size_t y_stride) {
 #if QTK_HAS_X86
     if (isa >= instruction_set::avx512) return avx512::dot_all(x, w, n, y, y_stride);
     if (isa == instruction_set::avx2) return avx2::dot_all(x, w, n, y, y_stride);
@@ -100,6 +103,7 @@ inline void dot_all_on(instruction_set isa, dot_rows x, dot_rows w, std::size_t 
     static_cast<void>(isa);
     dot_all_scalar(x, w, n, y, y_stride);
 }
+#endif
 
 }  // namespace QTK_ABI_NS
 }  // namespace detail

@@ -42,8 +42,8 @@ template <quantizer Q>
 void encode_row(instruction_set set, Q const& q, tile_params const* p, std::span<float const> x,
                 std::size_t left, std::size_t tile, bool is_bounded, dither_source dither,
                 std::uint8_t* codes) noexcept {
-    if constexpr (detail::is_tile_quantizer<Q> && Q::element.bits == 4)
-        if (set >= instruction_set::avx2 && tile % 2 == 0)
+    if constexpr (detail::has_encoder<Q>)
+        if (q.element.bits == 4 && set >= instruction_set::avx2 && tile % 2 == 0)
             return encode_tiles(set, q, p, x, left, tile, is_bounded, true, dither, codes);
     alignas(64) std::uint8_t fields[encode_block_values];
     for (std::size_t i = 0; i < x.size(); i += encode_block_values) {
@@ -51,8 +51,8 @@ void encode_row(instruction_set set, Q const& q, tile_params const* p, std::span
         encode_tiles(set, q, p, x.subspan(i, n), left + i, tile, is_bounded, false, dither.from(i),
                      fields);
         qtk::pack_fields(
-            set, {fields, n}, Q::element.bits,
-            {codes + packed_bytes(i, Q::element.bits), packed_bytes(n, Q::element.bits)});
+            set, {fields, n}, q.element.bits,
+            {codes + packed_bytes(i, q.element.bits), packed_bytes(n, q.element.bits)});
     }
 }
 
@@ -61,7 +61,7 @@ template <quantizer Q>
 [[nodiscard]] bool fit_extremes(instruction_set set, Q const& q, std::span<float const> x,
                                 std::size_t tile, tile_params* p) noexcept {
     extremes range[encode_block_values];
-    if (!measure_tiles(set, x, tile, Q::has_zero_point, range)) return false;
+    if (!measure_tiles(set, x, tile, q.has_zero_point, range)) return false;
     bool is_sound = true;
     std::size_t const tiles = x.empty() ? 0 : (x.size() - 1) / tile + 1;
     for (std::size_t j = 0; j < tiles; ++j) {
@@ -82,7 +82,7 @@ template <quantizer Q>
         std::span<float const> const some = x.subspan(left, std::min(block, x.size() - left));
         if (!fit_extremes(set, q, some, tile, p + left / tile)) return false;
         encode_row(set, q, p, some, left, tile, true, dither.from(left),
-                   codes + packed_bytes(left, Q::element.bits));
+                   codes + packed_bytes(left, q.element.bits));
     }
     return true;
 }

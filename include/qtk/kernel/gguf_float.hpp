@@ -134,13 +134,26 @@ inline void gguf_f32_by_rows(gguf_view const& w, float_rows const& x, product_pa
     }
 }
 
+#if defined(QTK_KERNELS_ELSEWHERE)
+void gguf_f32_on(instruction_set, gguf_view const&, float_rows const&, product_part const&,
+                 output_rows const&);
+void decode_gguf_piece_on(instruction_set, gguf_view const&, std::size_t, std::size_t, std::size_t,
+                          float*);
+#else
 /// A part of a product with float activations.
-inline void gguf_f32_on(instruction_set isa, gguf_view const& w, float_rows const& x,
-                        product_part const& part, output_rows const& y) {
+QTK_KERNEL_ENTRY void gguf_f32_on(instruction_set isa, gguf_view const& w, float_rows const& x,
+                                  product_part const& part, output_rows const& y) {
     if (isa == instruction_set::scalar) return scalar::gguf_f32(w, x, part, y);
     if (isa == instruction_set::xsimd) return gguf_f32_by_rows(w, x, part, y);
     gguf_f32_in_lanes(lanes_on(isa), w, x, part, y);
 }
+
+/// decode_gguf_piece on one instruction set.
+QTK_KERNEL_ENTRY void decode_gguf_piece_on(instruction_set isa, gguf_view const& w, std::size_t r,
+                                           std::size_t first, std::size_t n, float* to) {
+    decode_gguf_piece(lanes_on(isa), w, r, first, n, to);
+}
+#endif
 
 }  // namespace QTK_ABI_NS
 }  // namespace detail
@@ -151,7 +164,7 @@ inline namespace QTK_ABI_NS {
 /// embedding of a token. `to` has w.cols floats. Throws value_error for a type without a decoder and if
 /// QTK_ISA names nothing.
 inline void gguf_row_floats(gguf_view const& w, std::size_t r, std::span<float> to) {
-    detail::decode_gguf_piece(detail::lanes_on(active_isa()), w, r, 0, w.cols, to.data());
+    detail::decode_gguf_piece_on(active_isa(), w, r, 0, w.cols, to.data());
 }
 
 }  // namespace QTK_ABI_NS

@@ -60,9 +60,14 @@ inline void require_gguf_product(gguf_view const& w, input_rows const& x, output
 
 inline namespace QTK_ABI_NS {
 
+#if defined(QTK_KERNELS_ELSEWHERE)
+void gguf_int8_on(instruction_set, gguf_view const&, gguf_activations const&, product_part const&,
+                  output_rows const&);
+#else
 /// A part of a product with int8 activations.
-inline void gguf_int8_on(instruction_set isa, gguf_view const& w, gguf_activations const& x,
-                         product_part const& part, output_rows const& y) {
+QTK_KERNEL_ENTRY void gguf_int8_on(instruction_set isa, gguf_view const& w,
+                                   gguf_activations const& x, product_part const& part,
+                                   output_rows const& y) {
 #if QTK_HAS_X86
     if (isa >= instruction_set::avx512) return avx512::gguf_int8(w, x, part, y);
     if (isa == instruction_set::avx2) return avx2::gguf_int8(w, x, part, y);
@@ -70,6 +75,7 @@ inline void gguf_int8_on(instruction_set isa, gguf_view const& w, gguf_activatio
     static_cast<void>(isa);
     scalar::gguf_int8(w, x, part, y);
 }
+#endif
 
 /// Splits a product into parts of `block` rows of X and some panels of W.
 template <typename Body>

@@ -27,9 +27,20 @@
 namespace qtk::detail {
 inline namespace QTK_ABI_NS {
 
+#if defined(QTK_KERNELS_ELSEWHERE)
+void quantize_row_on(instruction_set, float const*, std::size_t, packed_layout const&,
+                     quantized_rows const&);
+void product_int8_on(instruction_set, packed_view const&, quantized_rows const&,
+                     product_part const&, output_rows const&);
+void product_f32_on(instruction_set, packed_view const&, float_rows const&, product_part const&,
+                    output_rows const&);
+void product_bf16_on(instruction_set, packed_view const&, float_rows const&, product_part const&,
+                     output_rows const&);
+#else
+
 /// Row `row` of activations to int8.
-inline void quantize_row_on(instruction_set isa, float const* x, std::size_t row,
-                            packed_layout const& w, quantized_rows const& to) {
+QTK_KERNEL_ENTRY void quantize_row_on(instruction_set isa, float const* x, std::size_t row,
+                                      packed_layout const& w, quantized_rows const& to) {
     switch (isa) {
 #if QTK_HAS_X86
         case instruction_set::amx:
@@ -44,8 +55,9 @@ inline void quantize_row_on(instruction_set isa, float const* x, std::size_t row
 }
 
 /// A part of a product with int8 activations.
-inline void product_int8_on(instruction_set isa, packed_view const& w, quantized_rows const& x,
-                            product_part const& part, output_rows const& y) {
+QTK_KERNEL_ENTRY void product_int8_on(instruction_set isa, packed_view const& w,
+                                      quantized_rows const& x, product_part const& part,
+                                      output_rows const& y) {
     switch (isa) {
 #if QTK_HAS_X86
         case instruction_set::amx:
@@ -65,8 +77,8 @@ inline void product_int8_on(instruction_set isa, packed_view const& w, quantized
 }
 
 /// A part of a product with float activations.
-inline void product_f32_on(instruction_set isa, packed_view const& w, float_rows const& x,
-                           product_part const& part, output_rows const& y) {
+QTK_KERNEL_ENTRY void product_f32_on(instruction_set isa, packed_view const& w, float_rows const& x,
+                                     product_part const& part, output_rows const& y) {
     switch (isa) {
 #if QTK_HAS_X86
         case instruction_set::amx:
@@ -85,8 +97,9 @@ inline void product_f32_on(instruction_set isa, packed_view const& w, float_rows
 }
 
 /// A part of a product with float activations that are rounded to bf16.
-inline void product_bf16_on(instruction_set isa, packed_view const& w, float_rows const& x,
-                            product_part const& part, output_rows const& y) {
+QTK_KERNEL_ENTRY void product_bf16_on(instruction_set isa, packed_view const& w,
+                                      float_rows const& x, product_part const& part,
+                                      output_rows const& y) {
     switch (isa) {
 #if QTK_HAS_X86
         case instruction_set::amx:
@@ -104,6 +117,8 @@ inline void product_bf16_on(instruction_set isa, packed_view const& w, float_row
             return scalar::product_bf16(w, x, part, y);
     }
 }
+
+#endif
 
 }  // namespace QTK_ABI_NS
 }  // namespace qtk::detail

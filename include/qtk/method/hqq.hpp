@@ -129,7 +129,7 @@ struct hqq {
         tile_params const start = q.fit(minmax_range{}.estimate(x));
         if (is_nonfinite(start.scale)) return start;
         detail::costed_params best = best_scale(q, x, start);
-        if (q.has_zero_point())
+        if (q.has_zero_point)
             for (int const zero : detail::whole_zeros(q, best_zero(q, x, start)))
                 best.improve(best_scale(q, x, {start.scale, zero}));
         return best.p;

@@ -92,7 +92,7 @@ struct imatrix {
             tile_params const from = best.p;
             bool is_better = false;
             auto const consider = [&](tile_params p) { is_better = attempt(p) || is_better; };
-            if (q.has_zero_point())
+            if (q.has_zero_point)
                 for (tile_params const& line : detail::refitted_lines(q, x, from, weight))
                     consider(line);
             auto const value = [&](std::size_t i) { return static_cast<double>(x[i]); };

@@ -113,13 +113,13 @@ class learned_range {
                                         float by_scale) const noexcept {
         any_quantizer const& q = grid_.quantizer();
         interval const& whole = whole_[tile];
-        if (q.has_zero_point()) {
+        if (q.has_zero_point) {
             float const by_width = by_scale / q.highest_field();
             return {(below - by_width) * whole.lowest, (above + by_width) * whole.highest};
         }
         // The larger magnitude decides alone.
         interval const now = scaled(tile);
-        float const by_magnitude = above - below + by_scale / largest_level(q.element());
+        float const by_magnitude = above - below + by_scale / largest_level(q.element);
         return -now.lowest > now.highest ? range_factors{-by_magnitude * whole.lowest, 0.0f}
                                          : range_factors{0.0f, by_magnitude * whole.highest};
     }

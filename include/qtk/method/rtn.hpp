@@ -75,7 +75,7 @@ class rtn_pass {
 
   private:
     /// Does the interval come from the smallest and the largest value? The kernels find those.
-    static constexpr bool takes_extremes = std::same_as<E, minmax_range> && is_tile_quantizer<Q>;
+    static constexpr bool takes_extremes = std::same_as<E, minmax_range> && has_encoder<Q>;
 
     std::size_t work() const noexcept { return w_.rows * w_.cols; }
     scale_type type() const noexcept { return result_.scheme().scale; }
@@ -101,7 +101,7 @@ class rtn_pass {
             if (!goes_on()) return false;
             choose_tensor_scale();
         }
-        Q const q(type(), tensor_scale_);
+        Q const q(result_.scheme(), tensor_scale_);
         if (!fits_rows)
             parallel_for(grid_.down, grid_.count(), [&](std::size_t i) { go_on(fit(q, i)); });
         parallel_for(w_.rows, work(), [&](std::size_t r) {
@@ -125,7 +125,7 @@ class rtn_pass {
         if (is_two_level() || !is_one_row)
             parallel_for(grid_.down, work(), [&](std::size_t i) { measure(i); });
         if (is_two_level()) choose_tensor_scale();
-        Q const q(type(), tensor_scale_);
+        Q const q(result_.scheme(), tensor_scale_);
         if (!is_one_row)
             parallel_for(grid_.down, grid_.count(), [&](std::size_t i) { require_fit(q, i); });
         parallel_for(w_.rows, work(), [&](std::size_t r) {
@@ -140,7 +140,8 @@ class rtn_pass {
     void choose_tensor_scale() {
         if (!is_two_level()) return;
         float largest = 0.0f;
-        for (interval const& range : intervals_) largest = std::max(largest, Q::ideal_scale(range));
+        Q const q(result_.scheme());
+        for (interval const& range : intervals_) largest = std::max(largest, q.ideal_scale(range));
         tensor_scale_ = two_level_tensor_scale(largest);
     }
 
@@ -193,7 +194,8 @@ class rtn_pass {
         if constexpr (takes_extremes) {
             std::vector<extremes> found(grid_.across);
             for (std::size_t r = i * grid_.rows; r < i * grid_.rows + grid_.height(i); ++r) {
-                if (!measure_tiles(isa_, w_.row(r), grid_.cols, Q::has_zero_point, found.data()))
+                if (!measure_tiles(isa_, w_.row(r), grid_.cols, result_.scheme().has_zero_point(),
+                                   found.data()))
                     return false;
                 for (std::size_t j = 0; j < grid_.across; ++j)
                     range[j] = {std::min(range[j].lowest, found[j].lowest),
@@ -212,7 +214,9 @@ class rtn_pass {
     }
 
     void measure(std::size_t i) {
-        Q const q(is_two_level() ? scale_type::f32 : type());
+        scheme s = result_.scheme();
+        if (is_two_level()) s.scale = scale_type::f32;
+        Q const q(s);
         std::vector<float> scratch;
         for (std::size_t j = 0; j < grid_.across; ++j) {
             std::span<float const> const values = tile_values(i, j, scratch);
@@ -230,7 +234,7 @@ class rtn_pass {
             tile_params& p = params_[i * grid_.across + j];
             bool const is_lost = p.zero == lost;
             if (is_lost)
-                p = {std::numeric_limits<float>::quiet_NaN(), symmetric_zero(Q::element)};
+                p = {std::numeric_limits<float>::quiet_NaN(), symmetric_zero(q.element)};
             else
                 p = q.fit(intervals_[i * grid_.across + j]);
             fits = fits && (is_lost || !is_nonfinite(p.scale));
@@ -241,7 +245,7 @@ class rtn_pass {
         if (fit(q, i)) return;
         std::size_t j = 0;
         while (!is_nonfinite(q.fit(intervals_[i * grid_.across + j]).scale)) ++j;
-        throw_lost_scale(options_.name, i, j, q.type());
+        throw_lost_scale(options_.name, i, j, type());
     }
 
     void encode_whole(Q const& q, std::size_t r) {
@@ -308,8 +312,8 @@ template <quantizer Q>
     QTK_EXPECTS(grid.rows == 1 && s.scale != scale_type::e4m3);
     instruction_set const set = active_isa();
     bool const is_large = outgrows_cache(w.size() * sizeof(float));
-    level_rule const rule(Q::element);
-    Q const q(s.scale);
+    Q const q(s);
+    level_rule const rule(q.element);
     std::atomic<bool> is_sound{true};
     constexpr std::size_t strip = 16;  // rows between two fences
     parallel_for(div_ceil(w.rows, strip), w.size(), [&](std::size_t at) {

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <variant>
 #include <vector>
 
 namespace qtk {
@@ -102,7 +103,7 @@ class tile_pass {
             std::size_t const left = j * grid_.cols, width = grid_.width(j);
             std::span<float const> const values = gather(i, j, tile);
             bool const is_lost = values.empty();
-            tile_params p{std::numeric_limits<float>::quiet_NaN(), symmetric_zero(q.element())};
+            tile_params p{std::numeric_limits<float>::quiet_NaN(), symmetric_zero(q.element)};
             if (!is_lost) {
                 p = fit_(q, tile_values{values, left, width});
                 if (is_nonfinite(p.scale))
@@ -142,14 +143,13 @@ template <typename Fit>
     return detail::tile_pass<Fit>(s, w, options, fit).run();
 }
 
-/// Round to nearest with the parameters of an interval estimator: what quantize_any() gives, without its
-/// kernels, which would have to be compiled for every format. Throws like quantize_tiles().
+/// Round to nearest with an interval estimator that is known at run time. Throws like round to nearest.
 [[nodiscard]] inline any_qmatrix round_tiles(scheme const& s, matrix_view<float const> w,
                                              tile_range const& range = minmax_range{},
                                              quantize_options const& options = {}) {
-    return quantize_tiles(s, w, options, [&](any_quantizer const& q, tile_values const& tile) {
-        return q.fit(interval_of(range, tile.values, q));
-    });
+    return std::visit(
+        [&](auto const& how) { return round_to_nearest<any_quantizer>(s, w, how, options); },
+        range);
 }
 
 }  // namespace QTK_ABI_NS

@@ -109,10 +109,14 @@ class checkpoint_reader final : public weight_reader {
         if (!type) return std::nullopt;
         std::span<std::byte const> const raw = file_->bytes(info);
         auto const* const bytes = reinterpret_cast<std::uint8_t const*>(raw.data());
-        weight_matrix held = stored_weight{{*type, {bytes, raw.size()}, rows, cols}, file_};
-        require_finite(find_nonfinite(held.find<stored_weight>()->blocks),
-                       file_->path() + ": tensor " + qtk::quoted(name), cols);
-        return held;
+        stored_weight held{{*type, {bytes, raw.size()}, rows, cols}, file_};
+        held.release = [](void const* file, std::span<std::uint8_t const> part) noexcept {
+            static_cast<checkpoint const*>(file)->release(std::as_bytes(part));
+        };
+        require_finite(find_nonfinite(held.blocks), file_->path() + ": tensor " + qtk::quoted(name),
+                       cols);
+        held.release_pages();  // whoever needs them reads them again
+        return weight_matrix(std::move(held));
     }
 
     std::vector<float> read(std::string const& name, std::vector<std::uint64_t> const& shape,

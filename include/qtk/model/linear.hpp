@@ -109,6 +109,10 @@ class linear {
         weight_ = std::move(weight);
     }
 
+    /// Gives the codes away. The layer keeps its shape and cannot be applied until it has another weight.
+    /// Throws value_error if there are none.
+    [[nodiscard]] any_qmatrix take_codes() { return std::move(weight_).take_codes(); }
+
     /// Changes the input before the weight is multiplied, which stays as it is: it must already be the
     /// one for changed inputs (input_transform::weight_for). Null: no change. Throws shape_error
     /// if the transform is for rows of another length.

@@ -54,6 +54,13 @@ struct stored_weight {
     gguf_view blocks;
     std::shared_ptr<void const> owner;
     activation_type activations = activation_type::f32;
+    /// Lets the system take back the memory behind bytes of a mapped file, which can be read again; null:
+    /// they lie in memory alone.
+    void (*release)(void const* owner, std::span<std::uint8_t const> bytes) noexcept = nullptr;
+
+    void release_pages() const noexcept {
+        if (release != nullptr) release(owner.get(), blocks.bytes);
+    }
 };
 
 struct simulated_weight {

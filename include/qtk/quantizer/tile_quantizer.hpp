@@ -105,6 +105,9 @@ class tile_quantizer {
     constexpr explicit tile_quantizer(scale_type type = scale_type::f32,
                                       float tensor_scale = 1.0f) noexcept
         : type_(type), tensor_scale_(tensor_scale) {}
+    /// Of a scheme whose element, symmetry and rounding are these.
+    constexpr explicit tile_quantizer(scheme const& s, float tensor_scale = 1.0f) noexcept
+        : tile_quantizer(s.scale, tensor_scale) {}
 
     /// The scale before it is stored; 0 for an interval that holds zero alone.
     [[nodiscard]] static float ideal_scale(interval range) noexcept {

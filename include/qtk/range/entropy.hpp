@@ -32,7 +32,7 @@ struct entropy_range {
     /// of a few hundred values says little, that of a constant keeps it. Throws value_error for
     /// counts below 1.
     template <quantizer Q>
-    [[nodiscard]] interval estimate(std::span<float const> tile, Q const&) const {
+    [[nodiscard]] interval estimate(std::span<float const> tile, Q const& q) const {
         require_counts();
         float largest = 0.0f;
         bool has_negative = false;
@@ -42,7 +42,7 @@ struct entropy_range {
         }
         if (!(largest > 0.0f)) return {};
         int bits = 8;
-        if constexpr (requires { Q::element.bits; }) bits = Q::element.bits;
+        if constexpr (requires { q.element.bits; }) bits = q.element.bits;
         double const width = width_of(largest);
         return of_counts(histogram(tile, width), width, has_negative, bits);
     }
