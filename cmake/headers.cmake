@@ -83,6 +83,7 @@ set(QTK_HEADERS
     qtk/io/imatrix_file.hpp
     qtk/io/json_fields.hpp
     qtk/io/layer_layout.hpp
+    qtk/io/layer_targets.hpp
     qtk/io/layer_tensors.hpp
     qtk/io/limits.hpp
     qtk/io/llm_int8_file.hpp
@@ -94,6 +95,7 @@ set(QTK_HEADERS
     qtk/io/pretokenizer.hpp
     qtk/io/qmatrix_file.hpp
     qtk/io/quantization_config.hpp
+    qtk/io/quantization_config_reader.hpp
     qtk/io/quantization_config_writer.hpp
     qtk/io/quantized_folder.hpp
     qtk/io/safetensors.hpp

@@ -85,6 +85,24 @@ with tempfile.TemporaryDirectory() as folder:
     with open(f"{target}/config.json") as file:
         check("the configuration names what was kept", "down_proj" in file.read())
 
+    # Several schemes and methods in one folder: better than one scheme, and read as they were written.
+    plain, bits = f"{folder}/plain", {}
+    done = run("quantize", "--method", "rtn", "--scheme", "i3/g64", "--layout", "gptq", *calibration, model, plain)
+    check("quantize at 3 bits", done.returncode == 0, done.stderr)
+    rules = f"{folder}/rules"
+    with open(rules, "w") as file:
+        file.write("# two layers with more bits, one with a better method\n*.down_proj.weight=i8/channel\n*.o_proj.weight=i4/g32,gptq\n*.q_proj.weight=gptq:mse\n")
+    for layout in ("gptq", "compressed_tensors"):
+        target = f"{folder}/mixed_{layout}"
+        done = run("quantize", "--method", "rtn", "--scheme", "i3/g64", "--layout", layout, "--recipe-file", rules, "--json",
+                   *calibration, model, target)
+        check(f"mixed {layout}", done.returncode == 0, done.stderr)
+        if done.returncode == 0:
+            rows = {r["layer"].split(".")[-1]: (r["scheme"], r["method"]) for r in json.loads(done.stdout)["rows"]}
+            check("the rules hold", rows["down_proj"] == ("i8/channel/sym/f16", "rtn") and rows["o_proj"] == ("i4/g32/sym/f16", "gptq")
+                  and rows["q_proj"] == ("i3/g64/sym/f16", "gptq:mse") and rows["up_proj"] == ("i3/g64/sym/f16", "rtn"), rows)
+            check("mixed is better", perplexity_of(target) < 0.95 * perplexity_of(plain), layout)
+
     before = os.listdir(folder)
     for arguments, status, words in (
         (["--method", "gptq:fast"], 2, "expected an option of the step"),
@@ -92,6 +110,10 @@ with tempfile.TemporaryDirectory() as folder:
         (["--method", "gptq", "--type", "q4_0"], 2, "without --type"),
         (["--method", "rtn", "--scheme", "nf4/g64", "--layout", "gptq"], 2, "gptq"),
         (["--method", "gptq", "--mix", "en:0"], 2, "--mix"),
+        (["--method", "rtn", "--layout", "awq", "--scheme", "i4/g64/asym", "--recipe", "*.o_proj.*=i8/channel"], 2, "one scheme for all layers"),
+        (["--method", "rtn", "--recipe", "*.o_proj.*=awq+gptq"], 2, "change whole blocks"),
+        (["--method", "rtn", "--recipe", "*.o_proj.*=fp16"], 2, "keep leaves"),
+        (["--method", "awq+gptq", "--recipe", "*.o_proj.*=keep"], 2, "kept layers do not go together"),
     ):
         done = run("quantize", *arguments, model, f"{folder}/none")
         check(arguments, done.returncode == status and words in done.stderr, done.returncode, done.stderr)

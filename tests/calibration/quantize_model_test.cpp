@@ -70,6 +70,28 @@ TEST_CASE("round to nearest needs no text and gives every layer its codes") {
     }
 }
 
+TEST_CASE("codes can be taken away block by block, and the rest of the model is the same") {
+    for (char const* const method : {"gptq:sequential", "rtn+bias", "brecq:steps=2"}) {
+        CAPTURE(method);
+        auto kept = loaded(qtk_test::tiny_llama());
+        auto taken = kept;
+        static_cast<void>(qtk::quantize_model(kept, everywhere(method), texts));
+        std::vector<std::size_t> blocks;
+        std::map<std::string, qtk::any_qmatrix> codes;
+        static_cast<void>(
+            qtk::quantize_model(taken, everywhere(method), texts, {}, [&](std::size_t block) {
+                blocks.push_back(block);
+                taken.for_each_linear_of(block, [&](qtk::linear& layer) {
+                    codes.emplace(layer.name(), layer.take_codes());
+                });
+            }));
+        CHECK(blocks == std::vector<std::size_t>{0, 1});
+        std::as_const(kept).for_each_linear([&](qtk::linear const& layer) {
+            CHECK(codes.at(layer.name()) == layer.quantized_weight());
+        });
+    }
+}
+
 TEST_CASE("the first block's codes are GPTQ's for what the float block sees") {
     auto const original = loaded(qtk_test::tiny_llama());
     auto model = original;

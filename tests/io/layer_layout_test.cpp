@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/io/layer_layout.hpp>
+#include <qtk/io/quantization_config_reader.hpp>
 #include <qtk/io/safetensors.hpp>
 
 #include <doctest/doctest.h>

@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 
 #include "scratch.hpp"
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <vector>
 
 TEST_CASE("both modes give the same bytes, and an empty file none") {
     test::scratch_folder const folder;
@@ -48,4 +51,14 @@ TEST_CASE("released memory can still be read, and a moved file keeps its bytes")
     first.release(first.bytes());
     auto const second = std::move(first);
     CHECK(second.text() == std::string(100'000, 'q'));
+}
+
+TEST_CASE("bytes of something else are never released") {
+    test::scratch_folder const folder;
+    test::write_file(folder / "a", std::string(100'000, 'q'));
+    auto const file = qtk::mapped_file::open(folder / "a");
+    // Pages of the heap would be zeros afterwards.
+    std::vector<std::byte> const other(1 << 20, std::byte{7});
+    file.release(other);
+    CHECK(std::ranges::count(other, std::byte{7}) == 1 << 20);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/io/layer_layout.hpp>
+#include <qtk/io/quantization_config_reader.hpp>
 #include <qtk/io/quantization_config_writer.hpp>
 
 #include <doctest/doctest.h>
@@ -66,4 +67,25 @@ TEST_CASE("GPTQ names a layer that stays floats by a regular expression") {
     CHECK(qtk::to_json(c)["group_size"] == 128);
     c.scheme.grain = qtk::per_channel;
     CHECK(qtk::to_json(c)["group_size"] == -1);
+}
+
+TEST_CASE("layers with a scheme of their own are read as they were written") {
+    for (auto const layout : {weight_layout::gptq, weight_layout::compressed_tensors}) {
+        auto c = qtk::quantization_config_for(layout, qtk::parse_scheme("i4/g64/asym"));
+        auto const own = qtk::quantization_config_for(layout, qtk::parse_scheme("i8/channel"));
+        c.groups = {{qtk::layer_targets({"layers.0.down", "layers.10.down"}), own.scheme, true}};
+        std::string const text = qtk::to_json(c).dump();
+        CAPTURE(text);
+        auto const read = qtk::parse_quantization_config(qtk::parse_strict_json(text, "c"), "c");
+        for (char const* const layer : {"layers.0.down", "layers.10.down"}) {
+            CHECK(qtk::config_for(read, layer).scheme.element == qtk::i8);
+            CHECK(qtk::config_for(read, layer).scheme.grain == qtk::per_channel);
+            CHECK(qtk::config_for(read, layer).has_order);
+        }
+        for (char const* const layer : {"layers.1.down", "layers.0.down2", "layers_0.down"}) {
+            CHECK(qtk::config_for(read, layer).scheme.element == qtk::i4);
+            CHECK(qtk::config_for(read, layer).scheme.has_zero_point());
+            CHECK_FALSE(qtk::config_for(read, layer).has_order);
+        }
+    }
 }

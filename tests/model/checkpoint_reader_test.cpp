@@ -123,3 +123,15 @@ TEST_CASE("a matrix stays where it lies if that is wanted, and keeps its file op
     CHECK(held.bytes() == 24);
     CHECK(held.floats()(1, 2) == 6.0f);
 }
+
+TEST_CASE("a weight that lies in the file can be given back to the system, and read again") {
+    one_file const files;
+    auto const file = files.open();
+    qtk::checkpoint_reader reader(file, qtk::nonfinite::error, qtk::weight_loading::stored);
+    auto const m = reader.weight("m", 2, 3);
+    auto const* const stored = m.find<qtk::stored_weight>();
+    REQUIRE(stored != nullptr);
+    REQUIRE(stored->release != nullptr);
+    stored->release_pages();
+    CHECK(m.floats()(1, 2) == 6.0f);
+}

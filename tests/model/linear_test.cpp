@@ -184,3 +184,17 @@ TEST_CASE("what cannot be packed is refused, and nothing is lost") {
     CHECK_THROWS_WITH_AS((void)four.quantized_weight(), "l: the weight is packed. Hint: unpack it",
                          qtk::value_error);
 }
+
+TEST_CASE("codes can be taken away, and put back") {
+    matrix const w = random_matrix(3, 4, 1);
+    qtk::any_qmatrix const codes =
+        qtk::quantize<qtk::scheme{.element = qtk::i4, .grain = qtk::per_channel}>(w);
+    linear layer("l", w);
+    CHECK_THROWS_AS(static_cast<void>(layer.take_codes()), qtk::value_error);
+    layer.set_weight(codes);
+    CHECK(layer.take_codes() == codes);
+    CHECK(layer.out() == 3);
+    CHECK(layer.in() == 4);
+    layer.set_weight(codes);
+    CHECK(layer.quantized_weight() == codes);
+}

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <qtk/io/quantization_config_reader.hpp>
 #include <qtk/io/quantized_folder.hpp>
 #include <qtk/model/load.hpp>
 #include <qtk/model/quantized_reader.hpp>

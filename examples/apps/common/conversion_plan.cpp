@@ -155,7 +155,7 @@ void require_any(std::vector<conversion_step> const& steps, model_input const& i
         "\"qtk inspect\" lists the names");
 }
 
-[[nodiscard]] std::string recipe_text(tensor_action const& usual, recipe const& rules) {
+[[nodiscard]] std::string recipe_text(tensor_action const& usual, tensor_recipe const& rules) {
     std::string const text = rules.text();
     return to_string(usual) + (text.empty() ? "" : " " + text);
 }
@@ -198,7 +198,7 @@ void require_importance(std::vector<conversion_step> const& steps, imatrix_input
 
 }  // namespace
 
-conversion plan_safetensors(model_input const& input, recipe const& rules,
+conversion plan_safetensors(model_input const& input, tensor_recipe const& rules,
                             tensor_action const& usual, fs::path const& target) {
     if (input.has_quantized())
         throw qtk::io_error(input.path().string(),
@@ -206,11 +206,13 @@ conversion plan_safetensors(model_input const& input, recipe const& rules,
                             "\"qtk dequantize\" it first");
     safetensors_plan plan(input);
     for (input_tensor const& tensor : input.tensors()) {
-        auto action = rules.find(tensor.name, tensor.is_matrix());
-        if (!action)
-            action = tensor.is_matrix() && is_block_weight(tensor.name) ? usual : keep_action{};
+        tensor_action action = keep_action{};
+        if (tensor_action const* const rule = rules.find(tensor.name, tensor.is_matrix()))
+            action = *rule;
+        else if (tensor.is_matrix() && is_block_weight(tensor.name))
+            action = usual;
         if (!tensor.rows->has_floats()) action = keep_action{};
-        plan.add(tensor, *action);
+        plan.add(tensor, action);
     }
     plan.writer().set_metadata("qtk.recipe", recipe_text(usual, rules));
     conversion result = std::move(plan).finish(input, target);
@@ -235,8 +237,9 @@ conversion plan_floats(model_input const& input, qtk::gguf_type type, fs::path c
     return std::move(plan).finish(input, target);
 }
 
-conversion plan_gguf(model_input const& input, recipe const& rules, tensor_action const& usual,
-                     fs::path const& target, imatrix_input const* importance) {
+conversion plan_gguf(model_input const& input, tensor_recipe const& rules,
+                     tensor_action const& usual, fs::path const& target,
+                     imatrix_input const* importance) {
     if (input.has_quantized())
         throw qtk::io_error(input.path().string(),
                             "this file is quantized already. Hint: begin with the float model");

@@ -16,7 +16,7 @@ namespace app {
 /// A safetensors file in which the matrices of blocks have the scheme `usual`, unless the rules say
 /// otherwise, and everything else is as it was. Throws qtk::value_error where nothing would be quantized,
 /// qtk::io_error for an input that is quantized.
-[[nodiscard]] conversion plan_safetensors(model_input const& input, recipe const& rules,
+[[nodiscard]] conversion plan_safetensors(model_input const& input, tensor_recipe const& rules,
                                           tensor_action const& usual,
                                           std::filesystem::path const& target);
 
@@ -30,7 +30,7 @@ struct imatrix_input {
 /// Where rows are no whole blocks, the step's action differs from what was wanted. With an importance
 /// matrix the blocks weigh errors by it, and the file says so as llama.cpp's do. Throws what
 /// export_folder() throws, and qtk::value_error if the importance is that of another model.
-[[nodiscard]] conversion plan_gguf(model_input const& input, recipe const& rules,
+[[nodiscard]] conversion plan_gguf(model_input const& input, tensor_recipe const& rules,
                                    tensor_action const& usual, std::filesystem::path const& target,
                                    imatrix_input const* importance = nullptr);
 

@@ -9,6 +9,7 @@
 
 #include "format_words.hpp"
 #include <algorithm>
+#include <optional>
 
 namespace app {
 
@@ -91,14 +92,15 @@ tensor_action parse_type_action(std::string const& text) {
                            " Hint: mixtures such as q4_K_M are several --recipe rules");
 }
 
-recipe::recipe(std::vector<std::string> const& rules, std::string const& file, parser parse) {
+void for_each_rule(std::vector<std::string> const& rules, std::string const& file,
+                   std::function<void(std::string, std::string const&)> const& f) {
     auto const add = [&](std::string const& text, std::string const& where) {
-        std::size_t const equals = text.rfind('=');
+        std::size_t const equals = text.find('=');
         if (equals == text.npos || equals == 0 || equals + 1 == text.size())
             throw qtk::value_error(where + qtk::quoted(text) +
                                    ": expected PATTERN=WHAT, e.g. '*.mlp.*=i4/g128'");
         try {
-            rules_.push_back({text.substr(0, equals), parse(text.substr(equals + 1))});
+            f(text.substr(0, equals), text.substr(equals + 1));
         } catch (qtk::value_error const& e) {
             throw qtk::value_error(where + qtk::quoted(text) + ": " + e.what());
         }
@@ -117,29 +119,6 @@ recipe::recipe(std::vector<std::string> const& rules, std::string const& file, p
         if (line.empty() || line.front() == '#') continue;
         add(std::string(line), file + ":" + std::to_string(number) + ": ");
     }
-}
-
-std::optional<tensor_action> recipe::find(std::string_view name, bool is_matrix) const {
-    for (rule const& r : rules_) {
-        if ((!is_matrix && is_for_matrices(r.action)) || !matches(r.pattern, name)) continue;
-        r.is_used = true;
-        return r.action;
-    }
-    return std::nullopt;
-}
-
-std::vector<std::string> recipe::unused() const {
-    std::vector<std::string> all;
-    for (rule const& r : rules_)
-        if (!r.is_used) all.push_back(r.pattern + "=" + to_string(r.action));
-    return all;
-}
-
-std::string recipe::text() const {
-    std::string all;
-    for (rule const& r : rules_)
-        all += (all.empty() ? "" : " ") + r.pattern + "=" + to_string(r.action);
-    return all;
 }
 
 bool is_block_weight(std::string_view name) noexcept {

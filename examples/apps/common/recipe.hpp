@@ -8,9 +8,10 @@
 #include <qtk/core/scheme.hpp>
 #include <qtk/format/gguf_type.hpp>
 
-#include <optional>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -36,29 +37,59 @@ using tensor_action = std::variant<keep_action, qtk::gguf_type, qtk::scheme>;
 /// qtk::value_error.
 [[nodiscard]] tensor_action parse_type_action(std::string const& text);
 
+/// Calls f(pattern, what) for the rules of the command line, then for those of the file if it has a name: one
+/// a line, lines that begin with # and empty ones do not count. Throws qtk::value_error naming the faulty
+/// rule, also where f throws one.
+void for_each_rule(std::vector<std::string> const& rules, std::string const& file,
+                   std::function<void(std::string pattern, std::string const& what)> const& f);
+
+/// Rules whose WHAT is an Action, which has to_string() and is_for_matrices().
+template <typename Action>
 class recipe {
   public:
-    using parser = tensor_action (*)(std::string const&);
+    using parser = Action (*)(std::string const&);
 
-    /// Rules of the command line, then those of the file if it has a name: one a line, lines that begin
-    /// with # and empty ones do not count. Throws qtk::value_error naming the faulty rule.
-    recipe(std::vector<std::string> const& rules, std::string const& file, parser parse);
+    /// Throws like for_each_rule() and `parse`.
+    recipe(std::vector<std::string> const& rules, std::string const& file, parser parse) {
+        for_each_rule(rules, file, [&](std::string pattern, std::string const& what) {
+            rules_.push_back({std::move(pattern), parse(what)});
+        });
+    }
 
-    /// What the first rule that fits says; rules for matrices do not fit other tensors.
-    [[nodiscard]] std::optional<tensor_action> find(std::string_view name, bool is_matrix) const;
+    /// What the first rule that fits says, null if none does; rules for matrices do not fit other tensors.
+    [[nodiscard]] Action const* find(std::string_view name, bool is_matrix) const {
+        for (rule const& r : rules_) {
+            if ((!is_matrix && is_for_matrices(r.action)) || !matches(r.pattern, name)) continue;
+            r.is_used = true;
+            return &r.action;
+        }
+        return nullptr;
+    }
     /// Rules that have fitted no tensor so far: most likely a slip of the pen.
-    [[nodiscard]] std::vector<std::string> unused() const;
+    [[nodiscard]] std::vector<std::string> unused() const {
+        std::vector<std::string> all;
+        for (rule const& r : rules_)
+            if (!r.is_used) all.push_back(r.pattern + "=" + to_string(r.action));
+        return all;
+    }
     /// One line for the file's metadata.
-    [[nodiscard]] std::string text() const;
+    [[nodiscard]] std::string text() const {
+        std::string all;
+        for (rule const& r : rules_)
+            all += (all.empty() ? "" : " ") + r.pattern + "=" + to_string(r.action);
+        return all;
+    }
 
   private:
     struct rule {
         std::string pattern;
-        tensor_action action;
+        Action action;
         mutable bool is_used = false;
     };
     std::vector<rule> rules_;
 };
+
+using tensor_recipe = recipe<tensor_action>;
 
 /// Is this the weight of a linear layer in a block of a network, by its name: does it end in .weight and
 /// is one part of it a number?

@@ -55,8 +55,8 @@ void warn_of_missing(conversion const& plan) {
     std::optional<imatrix_input> importance;
     if (!options.imatrix_file.empty())
         importance = {options.imatrix_file, qtk::imatrix_file::open(options.imatrix_file)};
-    recipe const rules(options.rules, options.recipe_file,
-                       is_gguf ? parse_type_action : parse_scheme_action);
+    tensor_recipe const rules(options.rules, options.recipe_file,
+                              is_gguf ? parse_type_action : parse_scheme_action);
     conversion plan =
         is_gguf ? plan_gguf(input, rules,
                             parse_type_action(options.type.empty() ? "q8_0" : options.type), target,

@@ -19,8 +19,8 @@
 #include "terminal.hpp"
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
+#include <variant>
 
 namespace app {
 namespace {
@@ -40,6 +40,52 @@ namespace {
     config.is_nested = is_nested;
     return config;
 }
+
+/// A scheme, a method that finds its codes, or both; what is not said holds as for other layers.
+struct method_action {
+    std::optional<qtk::scheme> scheme;
+    std::string method;  ///< as it is spelled; empty: not said
+};
+using layer_action = std::variant<keep_action, method_action>;
+
+[[nodiscard]] std::string to_string(layer_action const& action) {
+    auto const* const by = std::get_if<method_action>(&action);
+    if (by == nullptr) return "keep";
+    std::string const scheme = by->scheme ? qtk::to_string(*by->scheme) : "";
+    return scheme + (scheme.empty() || by->method.empty() ? "" : ",") + by->method;
+}
+[[nodiscard]] bool is_for_matrices(layer_action const& action) noexcept {
+    return std::holds_alternative<method_action>(action);
+}
+
+/// keep, a scheme, a method, or SCHEME,METHOD. Throws qtk::value_error with what is expected.
+[[nodiscard]] layer_action parse_layer_action(std::string const& text) {
+    auto const scheme_of = [&](std::string const& word) {
+        tensor_action const action = parse_scheme_action(word);
+        if (auto const* const scheme = std::get_if<qtk::scheme>(&action)) return *scheme;
+        throw qtk::value_error(qtk::quoted(word) +
+                               ": a folder holds codes. Hint: keep leaves a layer as it is");
+    };
+    if (text == "keep") return keep_action{};
+    if (std::size_t const comma = text.find(','); comma != text.npos) {
+        std::string const method = text.substr(comma + 1);
+        static_cast<void>(qtk::parse_method(method));
+        return method_action{scheme_of(text.substr(0, comma)), method};
+    }
+    try {
+        static_cast<void>(qtk::parse_method(text));
+    } catch (qtk::value_error const&) {
+        return method_action{scheme_of(text), {}};
+    }
+    return method_action{{}, text};
+}
+
+/// What becomes of the layers of the blocks.
+struct folder_plan {
+    qtk::quantization_config config;
+    std::map<std::string, qtk::layer_shape> shapes;  ///< of layers that become codes
+    std::map<std::string, qtk::method_chain> methods;
+};
 
 /// Does the method leave columns of a group apart?
 [[nodiscard]] bool moves_columns(qtk::method_chain const& method, qtk::scheme const& scheme) {
@@ -64,17 +110,15 @@ namespace {
     return block.value_or("") + (is_opt ? "self_attn_layer_norm" : "input_layernorm");
 }
 
-/// Layers that become codes, by name.
-using quantized_layers = std::map<std::string, qtk::layer_shape>;
-
 /// Calls f(name, values, size) for the floats of a block that a method changes, by their names in the source;
 /// values that do not exist yet are empty.
 template <typename F>
 void for_each_changed(qtk::decoder& model, std::size_t block, qtk::method_chain const& method,
-                      quantized_layers const& quantized, F const& f) {
+                      std::map<std::string, qtk::method_chain> const& methods, F const& f) {
     bool const has_transforms = !method.transforms.empty();
     model.for_each_linear_of(block, [&](qtk::linear const& layer) {
-        if ((method.corrects_bias && quantized.contains(layer.name())) ||
+        auto const own = methods.find(layer.name());
+        if ((own != methods.end() && own->second.corrects_bias) ||
             (has_transforms && !layer.bias().empty()))
             f(layer.name() + ".bias", layer.bias(), layer.out());
     });
@@ -103,6 +147,59 @@ void require_layout_holds(qtk::linear const& layer) {
             layer.input() != nullptr ? layer.input()->what().order : std::vector<std::uint32_t>{}};
 }
 
+/// The scheme and method of every layer, by the rules.
+[[nodiscard]] folder_plan plan_layers(qtk::decoder const& model,
+                                      method_output_options const& options,
+                                      qtk::method_chain const& method, qtk::scheme const& scheme,
+                                      recipe<layer_action> const& rules) {
+    folder_plan plan;
+    plan.config = config_of(options.layout, scheme);
+    plan.config.has_order = moves_columns(method, scheme);
+    bool const has_groups = plan.config.layout == qtk::weight_layout::gptq ||
+                            plan.config.layout == qtk::weight_layout::compressed_tensors;
+    struct exception {
+        qtk::quantization_config config;
+        std::vector<std::string> layers;
+    };
+    std::map<std::string, exception> exceptions;
+    model.for_each_linear([&](qtk::linear const& layer) {
+        layer_action const* const action = rules.find(layer.name() + ".weight", true);
+        if (action != nullptr && std::holds_alternative<keep_action>(*action)) {
+            plan.config.ignored.push_back(layer.name());
+            return;
+        }
+        method_action const said =
+            action != nullptr ? std::get<method_action>(*action) : method_action{};
+        qtk::method_chain own = said.method.empty() ? method : qtk::parse_method(said.method);
+        // What changes a block changes all of its layers.
+        own.transforms = method.transforms;
+        if (!said.method.empty() && !qtk::parse_method(said.method).transforms.empty())
+            throw qtk::value_error(
+                "--recipe " + to_string(*action) +
+                ": smooth, awq and rotate change whole blocks. Hint: say them in "
+                "--method");
+        qtk::scheme const its = said.scheme.value_or(scheme);
+        qtk::quantization_config one = config_of(options.layout, its);
+        one.has_order = moves_columns(own, its);
+        if (one.scheme != plan.config.scheme || one.has_order != plan.config.has_order) {
+            if (!has_groups)
+                throw qtk::value_error(
+                    "--recipe " + to_string(*action) + ": the layout " + options.layout +
+                    " has one scheme for all layers. Hint: --layout compressed_tensors or gptq");
+            exception& found =
+                exceptions[qtk::to_string(one.scheme) + (one.has_order ? " in an order" : "")];
+            found.config = one;
+            found.layers.push_back(layer.name());
+        }
+        plan.shapes[layer.name()] = {layer.out(), layer.in()};
+        plan.methods.emplace(layer.name(), std::move(own));
+    });
+    for (auto& [name, e] : exceptions)
+        plan.config.groups.push_back({qtk::layer_targets(std::move(e.layers)), e.config.scheme,
+                                      e.config.has_order, e.config.is_packed});
+    return plan;
+}
+
 }  // namespace
 
 void method_output_options::add_to(CLI::App& command) {
@@ -121,25 +218,10 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
     qtk::method_chain const method = qtk::parse_method(options.method);
     qtk::scheme const scheme =
         qtk::parse_scheme(options.scheme.empty() ? "i4/g64/asym/f16" : options.scheme);
-    recipe const rules(options.rules, options.recipe_file, parse_scheme_action);
-    auto const is_kept = [&](std::string const& layer) {
-        auto const action = rules.find(layer + ".weight", true);
-        if (!action) return false;
-        if (std::holds_alternative<keep_action>(*action)) return true;
-        throw qtk::value_error(
-            "--recipe with --method: a folder has one scheme; a rule can only "
-            "protect layers, PATTERN=keep");
-    };
-    qtk::quantization_config config = config_of(options.layout, scheme);
-    config.has_order = moves_columns(method, scheme);
+    recipe<layer_action> const rules(options.rules, options.recipe_file, parse_layer_action);
     language_model model = language_model::open(source.string());
-    quantized_layers shapes;
-    model.network().for_each_linear([&](qtk::linear const& layer) {
-        if (is_kept(layer.name()))
-            config.ignored.push_back(layer.name());
-        else
-            shapes[layer.name()] = {layer.out(), layer.in()};
-    });
+    folder_plan const plan = plan_layers(model.network(), options, method, scheme, rules);
+    auto const& [config, shapes, methods] = plan;
     for (std::string const& rule : rules.unused())
         fmt::print(stderr, "warning: the rule {} fits no tensor\n", rule);
     qtk::quantized_folder_writer writer(source, target, config);
@@ -148,6 +230,9 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
         fmt::print("{} layers would be {} by {}, {} kept as they are. Nothing was written.\n",
                    shapes.size(), qtk::to_string(config.scheme), method.name,
                    config.ignored.size());
+        for (qtk::scheme_group const& group : config.groups)
+            fmt::print("of these {} would be {}\n", group.targets.texts().size(),
+                       qtk::to_string(group.scheme));
         return;
     }
     // A layer that is kept may be folded into: it is floats, but other ones.
@@ -157,7 +242,7 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
     calibration_text const text = options.calibration.read(model);
     qtk::decoder& network = model.network();
     for (std::size_t i = 0; i < network.block_count(); ++i)
-        for_each_changed(network, i, method, shapes,
+        for_each_changed(network, i, method, methods,
                          [&](std::string const& name, auto const&, std::size_t size) {
                              writer.plan_floats(name, {size});
                          });
@@ -169,10 +254,9 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
         outcomes = qtk::quantize_model(
             network,
             [&](std::string const& name) {
-                return qtk::layer_plan{
-                    shapes.contains(name) ? std::optional(config.scheme) : std::nullopt,
-                    method,
-                    {}};
+                auto const found = methods.find(name);
+                if (found == methods.end()) return qtk::layer_plan{};
+                return qtk::layer_plan{qtk::config_for(config, name).scheme, found->second, {}};
             },
             text.windows,
             [&](std::string const& layer, std::size_t at, std::size_t total) {
@@ -183,7 +267,7 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
                     if (shapes.contains(layer.name()))
                         writer.write_layer(layer.name(), take_codes(layer));
                 });
-                for_each_changed(network, block, method, shapes,
+                for_each_changed(network, block, method, methods,
                                  [&](std::string const& name, std::span<float const> values,
                                      std::size_t) { writer.write_floats(name, values); });
             });
@@ -205,6 +289,7 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
     for (qtk::layer_outcome const& layer : outcomes)
         rows.push_back({{"layer", layer.name},
                         {"scheme", qtk::to_string(layer.scheme)},
+                        {"method", layer.method},
                         {"output_error", layer.output_error ? json(*layer.output_error) : json()},
                         {"note", layer.note},
                         {"seconds", layer.seconds}});

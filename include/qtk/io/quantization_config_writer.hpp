@@ -26,6 +26,11 @@ namespace detail {
     return pattern + "$";
 }
 
+/// The name that a target which is no expression is.
+[[nodiscard]] inline std::string gptq_pattern(std::string const& target) {
+    return target.starts_with("re:") ? target.substr(3) : exact_pattern(target);
+}
+
 [[nodiscard]] inline nlohmann::json gptq_json(quantization_config const& c) {
     nlohmann::json json{{"bits", c.scheme.element.bits},
                         {"group_size", c.scheme.grain.cols == 0 ? -1 : c.scheme.grain.cols},
@@ -37,6 +42,13 @@ namespace detail {
     for (std::string const& name : c.ignored)
         if (name != "lm_head")
             json["dynamic"]["-:" + exact_pattern(name)] = nlohmann::json::object();
+    for (scheme_group const& group : c.groups)
+        for (std::string const& target : group.targets.texts())
+            json["dynamic"]["+:" + gptq_pattern(target)] = {
+                {"bits", group.scheme.element.bits},
+                {"group_size", group.scheme.grain.cols == 0 ? -1 : group.scheme.grain.cols},
+                {"sym", !group.scheme.has_zero_point()},
+                {"desc_act", group.has_order}};
     return json;
 }
 [[nodiscard]] inline nlohmann::json awq_json(quantization_config const& c) {
@@ -59,7 +71,7 @@ namespace detail {
     json["bnb_4bit_compute_dtype"] = "float16";
     return json;
 }
-[[nodiscard]] inline nlohmann::json compressed_json(quantization_config const& c) {
+[[nodiscard]] inline nlohmann::json compressed_group(scheme_group const& c) {
     scheme const& s = c.scheme;
     char const* const format = s == nvfp4          ? "nvfp4-pack-quantized"
                                : s == mxfp4        ? "mxfp4-pack-quantized"
@@ -78,15 +90,25 @@ namespace detail {
                            {"dynamic", false}};
     if (s.grain.cols != 0) weights["group_size"] = s.grain.cols;
     if (c.has_order) weights["actorder"] = "group";
+    return {{"targets", c.targets.texts()},
+            {"format", format},
+            {"weights", weights},
+            {"input_activations", nullptr},
+            {"output_activations", nullptr}};
+}
+[[nodiscard]] inline nlohmann::json compressed_json(quantization_config const& c) {
+    nlohmann::json groups;
+    auto const add = [&](scheme_group const& group) {
+        groups["group_" + std::to_string(groups.size())] = compressed_group(group);
+    };
+    if (c.covers_all) add({layer_targets({"Linear"}), c.scheme, c.has_order, c.is_packed});
+    for (scheme_group const& group : c.groups) add(group);
+    nlohmann::json format = groups.at("group_0").at("format");
+    for (nlohmann::json const& group : groups)
+        if (group.at("format") != format) format = "mixed-precision";
     return {{"format", format},
             {"quantization_status", "compressed"},
-            {"config_groups",
-             {{"group_0",
-               {{"targets", {"Linear"}},
-                {"format", format},
-                {"weights", weights},
-                {"input_activations", nullptr},
-                {"output_activations", nullptr}}}}},
+            {"config_groups", groups},
             {"ignore", c.ignored},
             {"kv_cache_scheme", nullptr}};
 }

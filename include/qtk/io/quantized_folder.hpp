@@ -98,8 +98,8 @@ class quantized_folder_writer {
             throw io_error(file_.path(), "tensor " + qtk::quoted(weight.name) + ": expected " +
                                              to_string(sides) + ", found " +
                                              to_string(weight.shape));
-        std::vector<tensor_plan> plan =
-            detail::naming_layer(name, [&] { return qtk::plan_layer(shape, config_); });
+        std::vector<tensor_plan> plan = detail::naming_layer(
+            name, [&] { return qtk::plan_layer(shape, config_for(config_, name)); });
         for (tensor_plan const& tensor : plan)
             plan_tensor(name + "." + tensor.suffix, tensor.type, tensor.shape);
         replaced_.insert(weight.name);
@@ -145,7 +145,7 @@ class quantized_folder_writer {
         if (planned == layers_.end())
             throw value_error("the layer " + qtk::quoted(name) + " was not planned");
         encoded_layer const layer =
-            detail::naming_layer(name, [&] { return encode_layer(q, config_); });
+            detail::naming_layer(name, [&] { return encode_layer(q, config_for(config_, name)); });
         for (std::size_t i = 0; i < planned->second.size(); ++i)
             if (layer.tensors[i].plan.shape != planned->second[i].shape)
                 throw value_error("layer " + qtk::quoted(name) + ": " + planned->second[i].suffix +

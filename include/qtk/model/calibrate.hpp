@@ -79,8 +79,13 @@ class calibration_stream {
                      [&](std::size_t i) { model.run_block(block_, made[i].view()); });
         return made;
     }
-    /// Leaves the block behind: its outputs are the inputs of the next one.
-    void advance(decoder const& model) { advance_to(outputs(model)); }
+    /// Leaves the block behind: its outputs take the place of its inputs.
+    void advance(decoder const& model) {
+        require_block(model);
+        parallel_for(activations_.size(), always_worth_threads,
+                     [&](std::size_t i) { model.run_block(block_, activations_[i].view()); });
+        ++block_;
+    }
     /// The same with outputs() that are known already.
     void advance_to(std::vector<matrix> outputs) noexcept {
         activations_ = std::move(outputs);

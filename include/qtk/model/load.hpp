@@ -10,7 +10,7 @@
 #include <qtk/core/nonfinite.hpp>
 #include <qtk/io/checkpoint.hpp>
 #include <qtk/io/limits.hpp>
-#include <qtk/io/quantization_config.hpp>
+#include <qtk/io/quantization_config_reader.hpp>
 #include <qtk/math/blas.hpp>
 #include <qtk/model/block_weights.hpp>
 #include <qtk/model/checkpoint_reader.hpp>

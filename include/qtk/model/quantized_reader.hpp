@@ -97,16 +97,23 @@ class quantized_reader final : public weight_reader {
         return !layer.empty() &&
                file_->find(layer + "." + std::string(layer_mark(config_))) != nullptr;
     }
+    [[nodiscard]] quantization_config config_of(std::string const& layer) const {
+        try {
+            return config_for(config_, layer);
+        } catch (value_error const& fault) {
+            throw io_error(file_->path(), fault.what());
+        }
+    }
     /// The tensors of a layer have found their place.
     void use(std::string const& layer) {
         layers_.insert(layer);
-        for (std::string_view const suffix : layer_suffixes(config_))
+        for (std::string_view const suffix : layer_suffixes(config_of(layer)))
             floats_.ignore(layer + "." + std::string(suffix));
     }
 
     [[nodiscard]] ordered_qmatrix read(std::string const& layer, std::size_t rows,
                                        std::size_t cols) {
-        stored_layer stored = read_layer(*file_, layer, config_);
+        stored_layer stored = read_layer(*file_, layer, config_of(layer));
         any_qmatrix const& codes = stored.weight.matrix;
         if (codes.rows() != rows || codes.cols() != cols)
             throw io_error(file_->path(), "layer " + qtk::quoted(layer) + ": config.json wants [" +
