@@ -35,8 +35,8 @@ def rows_of(methods, formats, folder=model):
     return json.loads(done.stdout)["rows"] if done.returncode == 0 else []
 
 
-def perplexity_of(folder):
-    done = run("eval", "--model", folder, "--formats", "stored", "--reference", "stored", *text, "--json")
+def perplexity_of(folder, form="stored"):
+    done = run("eval", "--model", folder, "--formats", form, "--reference", form, *text, "--json")
     check(f"eval of {folder}", done.returncode == 0, done.stderr)
     return json.loads(done.stdout)["rows"][0]["ppl_geomean"]["value"] if done.returncode == 0 else 0.0
 
@@ -85,6 +85,40 @@ with tempfile.TemporaryDirectory() as folder:
     with open(f"{target}/config.json") as file:
         check("the configuration names what was kept", "down_proj" in file.read())
 
+    # A GGUF file and a folder with the same codes are the same floats, which fp32 multiplies; stored, q4_0 and q8_0
+    # meet int8 activations. The lowest values of q4_1 are rounded.
+    gpt2 = f"{source}/examples/data/polyglot-gpt2"
+    for network, scheme, kind, exact in ((model, "i4/g32/sym/f16", "q4_0", True), (model, "i4/g32/asym/f16", "q4_1", False),
+                                         (gpt2, "i8/g32/sym/f16", "q8_0", True)):
+        target = f"{folder}/{kind}"
+        done = run("quantize", "--method", "gptq", "--scheme", scheme, "--layout", "compressed_tensors", *calibration, network, target)
+        check(f"quantize the folder of {kind}", done.returncode == 0, done.stderr)
+        done = run("quantize", "--method", "gptq", "--scheme", scheme, "--layout", "gguf", "--json", *calibration, network,
+                   f"{target}.gguf")
+        check(f"quantize {kind}", done.returncode == 0, done.stderr)
+        if done.returncode == 0:
+            said = json.loads(done.stdout)
+            check(f"{kind}: what was rounded is said", said["type"] == kind and (said["largest_scale_change"] == 0.0) == exact
+                  and said["largest_scale_change"] <= 2**-11 and (said["exact_layers"] == len(said["rows"])) == exact, said)
+            ppl, expected = perplexity_of(f"{target}.gguf", "fp32"), perplexity_of(target, "fp32")
+            check(f"{kind} read again", is_near(ppl, expected, 1e-5 if exact else 1e-3), ppl, expected)
+            ppl = perplexity_of(f"{target}.gguf")
+            check(f"{kind} as stored", is_near(ppl, expected, 1e-3 if kind == "q4_1" else 0.02), ppl, expected)
+
+    # Rules have the last word; what they name is quantized without the method.
+    done = run("quantize", "--method", "rtn", "--layout", "gguf", "--recipe", "*.down_proj.*=keep", "--recipe", "*embed*=q8_0",
+               *calibration, model, f"{folder}/rules.gguf")
+    check("quantize by rules", done.returncode == 0 and "72 layers written" in done.stdout, done.stdout, done.stderr)
+    inspected = json.loads(run("inspect", f"{folder}/rules.gguf", "--json").stdout or "{}")
+    types = {tensor["name"]: tensor["type"] for tensor in inspected.get("tensors", [])}
+    check("types by rules", [types.get(f"{name}.weight") for name in ("blk.3.ffn_down", "token_embd", "blk.3.ffn_up")]
+          == ["f16", "q8_0", "q4_0"], types)
+    check("the file names its method", inspected.get("metadata", {}).get("qtk.method") == "rtn i4/g32/sym/f16")
+    done = run("quantize", "--method", "rtn", "--layout", "gguf", *calibration, model, f"{folder}/rules.gguf")
+    check("a file is not replaced in silence", done.returncode == 2 and "--force replaces it" in done.stderr, done.stderr)
+    done = run("quantize", "--method", "rtn", "--layout", "gguf", "--force", "--dry-run", *calibration, model, f"{folder}/rules.gguf")
+    check("dry run", done.returncode == 0 and "84 layers would be i4/g32/sym/f16 in blocks of q4_0" in done.stdout, done.stdout)
+
     before = os.listdir(folder)
     for arguments, status, words in (
         (["--method", "gptq:fast"], 2, "expected an option of the step"),
@@ -92,8 +126,20 @@ with tempfile.TemporaryDirectory() as folder:
         (["--method", "gptq", "--type", "q4_0"], 2, "without --type"),
         (["--method", "rtn", "--scheme", "nf4/g64", "--layout", "gptq"], 2, "gptq"),
         (["--method", "gptq", "--mix", "en:0"], 2, "--mix"),
+        (["--method", "gptq", "--layout", "gguf"], 2, "--layout gguf and the ending .gguf go together"),
     ):
         done = run("quantize", *arguments, model, f"{folder}/none")
+        check(arguments, done.returncode == status and words in done.stderr, done.returncode, done.stderr)
+        check(f"{arguments}: one error", len(done.stderr.strip().splitlines()) == 1, done.stderr)
+    for arguments, status, words in (
+        (["--method", "gptq"], 2, "--layout gguf and the ending .gguf go together"),
+        (["--method", "gptq", "--layout", "gguf", "--scheme", "i3/g32"], 2, "expected i4/g32/sym (q4_0)"),
+        (["--method", "gptq:act", "--layout", "gguf"], 2, "Hint: gptq:act:fixed"),
+        (["--method", "awq:layers+gptq", "--layout", "gguf"], 2, "Hint: without smooth, awq and rotate"),
+        (["--method", "gptq+bias", "--layout", "gguf"], 2, "Hint: without bias"),
+        (["--method", "gptq", "--layout", "gguf", "--resume"], 2, "without --resume"),
+    ):
+        done = run("quantize", *arguments, model, f"{folder}/none.gguf")
         check(arguments, done.returncode == status and words in done.stderr, done.returncode, done.stderr)
         check(f"{arguments}: one error", len(done.stderr.strip().splitlines()) == 1, done.stderr)
     check("nothing is left of what failed", sorted(os.listdir(folder)) == sorted(before), os.listdir(folder))

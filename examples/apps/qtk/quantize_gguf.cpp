@@ -120,6 +120,7 @@ void quantize_to_gguf(std::filesystem::path const& source, std::filesystem::path
         fmt::print(stderr, "warning: the rule {} fits no tensor\n", rule);
     require_startable(plan, options.work);
     if (options.is_dry) {
+        for (std::string const& note : plan.notes) fmt::print("Note: {}.\n", note);
         fmt::print(
             "{} layers would be {} in blocks of {} by {}; {} would have {}. Nothing was "
             "written.\n",
