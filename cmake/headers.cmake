@@ -41,6 +41,7 @@ set(QTK_HEADERS
     qtk/format/compressed_tensors_packing.hpp
     qtk/format/dynamic_map.hpp
     qtk/format/gguf_blocks.hpp
+    qtk/format/gguf_codes.hpp
     qtk/format/gguf_encode.hpp
     qtk/format/gguf_float_blocks.hpp
     qtk/format/gguf_importance.hpp

@@ -63,9 +63,8 @@ int const registered = [] {
                                      [=](benchmark::State& state) { multiply(state, n); });
         for (char const* const spelling : {"i4/g64/asym/f16", "i4/channel"})
             benchmark::RegisterBenchmark(
-                bench_name("gptq", spelling, size).c_str(), [=](benchmark::State& state) {
-                    quantize(state, n, qtk::parse_scheme(spelling));
-                });
+                bench_name("gptq", spelling, size).c_str(),
+                [=](benchmark::State& state) { quantize(state, n, qtk::parse_scheme(spelling)); });
     }
     return 0;
 }();

@@ -35,8 +35,8 @@ def rows_of(methods, formats, folder=model):
     return json.loads(done.stdout)["rows"] if done.returncode == 0 else []
 
 
-def perplexity_of(folder):
-    done = run("eval", "--model", folder, "--formats", "stored", "--reference", "stored", *text, "--json")
+def perplexity_of(folder, form="stored"):
+    done = run("eval", "--model", folder, "--formats", form, "--reference", form, *text, "--json")
     check(f"eval of {folder}", done.returncode == 0, done.stderr)
     return json.loads(done.stdout)["rows"][0]["ppl_geomean"]["value"] if done.returncode == 0 else 0.0
 
@@ -86,7 +86,7 @@ with tempfile.TemporaryDirectory() as folder:
         check("the configuration names what was kept", "down_proj" in file.read())
 
     # Several schemes and methods in one folder: better than one scheme, and read as they were written.
-    plain, bits = f"{folder}/plain", {}
+    plain = f"{folder}/plain"
     done = run("quantize", "--method", "rtn", "--scheme", "i3/g64", "--layout", "gptq", *calibration, model, plain)
     check("quantize at 3 bits", done.returncode == 0, done.stderr)
     rules = f"{folder}/rules"
@@ -102,6 +102,39 @@ with tempfile.TemporaryDirectory() as folder:
             check("the rules hold", rows["down_proj"] == ("i8/channel/sym/f16", "rtn") and rows["o_proj"] == ("i4/g32/sym/f16", "gptq")
                   and rows["q_proj"] == ("i3/g64/sym/f16", "gptq:mse") and rows["up_proj"] == ("i3/g64/sym/f16", "rtn"), rows)
             check("mixed is better", perplexity_of(target) < 0.95 * perplexity_of(plain), layout)
+    # A GGUF file and a folder with the same codes are the same floats, which fp32 multiplies; stored, q4_0 and q8_0
+    # meet int8 activations. The lowest values of q4_1 are rounded.
+    gpt2 = f"{source}/examples/data/polyglot-gpt2"
+    for network, scheme, kind, exact in ((model, "i4/g32/sym/f16", "q4_0", True), (model, "i4/g32/asym/f16", "q4_1", False),
+                                         (gpt2, "i8/g32/sym/f16", "q8_0", True)):
+        target = f"{folder}/{kind}"
+        done = run("quantize", "--method", "gptq", "--scheme", scheme, "--layout", "compressed_tensors", *calibration, network, target)
+        check(f"quantize the folder of {kind}", done.returncode == 0, done.stderr)
+        done = run("quantize", "--method", "gptq", "--scheme", scheme, "--layout", "gguf", "--json", *calibration, network,
+                   f"{target}.gguf")
+        check(f"quantize {kind}", done.returncode == 0, done.stderr)
+        if done.returncode == 0:
+            said = json.loads(done.stdout)
+            check(f"{kind}: what was rounded is said", said["type"] == kind and (said["largest_scale_change"] == 0.0) == exact
+                  and said["largest_scale_change"] <= 2**-11 and (said["exact_layers"] == len(said["rows"])) == exact, said)
+            ppl, expected = perplexity_of(f"{target}.gguf", "fp32"), perplexity_of(target, "fp32")
+            check(f"{kind} read again", is_near(ppl, expected, 1e-5 if exact else 1e-3), ppl, expected)
+            ppl = perplexity_of(f"{target}.gguf")
+            check(f"{kind} as stored", is_near(ppl, expected, 1e-3 if kind == "q4_1" else 0.02), ppl, expected)
+
+    # Rules have the last word; what they name is quantized without the method.
+    done = run("quantize", "--method", "rtn", "--layout", "gguf", "--recipe", "*.down_proj.*=keep", "--recipe", "*embed*=q8_0",
+               *calibration, model, f"{folder}/rules.gguf")
+    check("quantize by rules", done.returncode == 0 and "72 layers written" in done.stdout, done.stdout, done.stderr)
+    inspected = json.loads(run("inspect", f"{folder}/rules.gguf", "--json").stdout or "{}")
+    types = {tensor["name"]: tensor["type"] for tensor in inspected.get("tensors", [])}
+    check("types by rules", [types.get(f"{name}.weight") for name in ("blk.3.ffn_down", "token_embd", "blk.3.ffn_up")]
+          == ["f16", "q8_0", "q4_0"], types)
+    check("the file names its method", inspected.get("metadata", {}).get("qtk.method") == "rtn i4/g32/sym/f16")
+    done = run("quantize", "--method", "rtn", "--layout", "gguf", *calibration, model, f"{folder}/rules.gguf")
+    check("a file is not replaced in silence", done.returncode == 2 and "--force replaces it" in done.stderr, done.stderr)
+    done = run("quantize", "--method", "rtn", "--layout", "gguf", "--force", "--dry-run", *calibration, model, f"{folder}/rules.gguf")
+    check("dry run", done.returncode == 0 and "84 layers would be i4/g32/sym/f16 in blocks of q4_0" in done.stdout, done.stdout)
 
     before = os.listdir(folder)
     for arguments, status, words in (
@@ -114,8 +147,20 @@ with tempfile.TemporaryDirectory() as folder:
         (["--method", "rtn", "--recipe", "*.o_proj.*=awq+gptq"], 2, "change whole blocks"),
         (["--method", "rtn", "--recipe", "*.o_proj.*=fp16"], 2, "keep leaves"),
         (["--method", "awq+gptq", "--recipe", "*.o_proj.*=keep"], 2, "kept layers do not go together"),
+        (["--method", "gptq", "--layout", "gguf"], 2, "--layout gguf and the ending .gguf go together"),
     ):
         done = run("quantize", *arguments, model, f"{folder}/none")
+        check(arguments, done.returncode == status and words in done.stderr, done.returncode, done.stderr)
+        check(f"{arguments}: one error", len(done.stderr.strip().splitlines()) == 1, done.stderr)
+    for arguments, status, words in (
+        (["--method", "gptq"], 2, "--layout gguf and the ending .gguf go together"),
+        (["--method", "gptq", "--layout", "gguf", "--scheme", "i3/g32"], 2, "expected i4/g32/sym (q4_0)"),
+        (["--method", "gptq:act", "--layout", "gguf"], 2, "Hint: gptq:act:fixed"),
+        (["--method", "awq:layers+gptq", "--layout", "gguf"], 2, "Hint: without smooth, awq and rotate"),
+        (["--method", "gptq+bias", "--layout", "gguf"], 2, "Hint: without bias"),
+        (["--method", "gptq", "--layout", "gguf", "--resume"], 2, "without --resume"),
+    ):
+        done = run("quantize", *arguments, model, f"{folder}/none.gguf")
         check(arguments, done.returncode == status and words in done.stderr, done.returncode, done.stderr)
         check(f"{arguments}: one error", len(done.stderr.strip().splitlines()) == 1, done.stderr)
     check("nothing is left of what failed", sorted(os.listdir(folder)) == sorted(before), os.listdir(folder))

@@ -131,7 +131,7 @@ TEST_CASE("a weight that lies in the file can be given back to the system, and r
     auto const m = reader.weight("m", 2, 3);
     auto const* const stored = m.find<qtk::stored_weight>();
     REQUIRE(stored != nullptr);
-    REQUIRE(stored->release != nullptr);
+    REQUIRE(static_cast<bool>(stored->release));
     stored->release_pages();
     CHECK(m.floats()(1, 2) == 6.0f);
 }

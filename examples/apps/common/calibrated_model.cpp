@@ -39,4 +39,16 @@ calibration_result calibrate(language_model& model, qtk::layer_format const& for
     return result;
 }
 
+json rows_of_outcomes(std::vector<qtk::layer_outcome> const& outcomes) {
+    json rows = json::array();
+    for (qtk::layer_outcome const& layer : outcomes)
+        rows.push_back({{"layer", layer.name},
+                        {"scheme", qtk::to_string(layer.scheme)},
+                        {"method", layer.method},
+                        {"output_error", layer.output_error ? json(*layer.output_error) : json()},
+                        {"note", layer.note},
+                        {"seconds", layer.seconds}});
+    return rows;
+}
+
 }  // namespace app

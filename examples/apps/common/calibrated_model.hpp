@@ -9,6 +9,7 @@
 
 #include "calibration_text.hpp"
 #include "language_model.hpp"
+#include "output.hpp"
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -37,5 +38,8 @@ struct calibration_result {
                                            qtk::method_chain const& method,
                                            calibration_text const& text,
                                            qtk::model_progress const& progress = {});
+
+/// One JSON row a layer.
+[[nodiscard]] json rows_of_outcomes(std::vector<qtk::layer_outcome> const& outcomes);
 
 }  // namespace app

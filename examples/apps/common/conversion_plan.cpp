@@ -239,7 +239,7 @@ conversion plan_floats(model_input const& input, qtk::gguf_type type, fs::path c
 
 conversion plan_gguf(model_input const& input, tensor_recipe const& rules,
                      tensor_action const& usual, fs::path const& target,
-                     imatrix_input const* importance) {
+                     imatrix_input const* importance, std::string const& method) {
     if (input.has_quantized())
         throw qtk::io_error(input.path().string(),
                             "this file is quantized already. Hint: begin with the float model");
@@ -302,6 +302,7 @@ conversion plan_gguf(model_input const& input, tensor_recipe const& rules,
         if (auto const number = file_type_of(*type)) writer.set("general.file_type", *number);
     if (has_blocks) writer.set("general.quantization_version", std::uint32_t{2});
     writer.set("qtk.version", QTK_VERSION_STRING);
+    if (!method.empty()) writer.set("qtk.method", method);
     writer.set("qtk.recipe", recipe_text(usual, rules));
     plan.start = writer.header();
     plan.size = writer.size_bytes();

@@ -28,11 +28,13 @@ struct imatrix_input {
 
 /// A GGUF file; `usual` is a GGUF type: a float type for every matrix, another for those of blocks.
 /// Where rows are no whole blocks, the step's action differs from what was wanted. With an importance
-/// matrix the blocks weigh errors by it, and the file says so as llama.cpp's do. Throws what
-/// export_folder() throws, and qtk::value_error if the importance is that of another model.
+/// matrix the blocks weigh errors by it, and the file says so as llama.cpp's do; `method` goes into it as
+/// qtk.method. Throws what export_folder() throws, and qtk::value_error if the importance is that of
+/// another model.
 [[nodiscard]] conversion plan_gguf(model_input const& input, tensor_recipe const& rules,
                                    tensor_action const& usual, std::filesystem::path const& target,
-                                   imatrix_input const* importance = nullptr);
+                                   imatrix_input const* importance = nullptr,
+                                   std::string const& method = {});
 
 /// A safetensors file in which everything that was quantized has the float type. Throws qtk::io_error where
 /// nothing was.

@@ -195,16 +195,41 @@ class paired_rows final : public row_source {
 
     void read(std::size_t first, qtk::matrix_view<float> to) const override {
         for (std::size_t r = 0; r < to.rows; ++r) {
-            std::size_t const in_head = (first + r) % head_dim_, head = first + r - in_head;
-            std::size_t const row = head + in_head / 2 + (in_head % 2 == 1 ? head_dim_ / 2 : 0);
+            std::size_t const row = source_row(first + r);
             from_->read(row, qtk::matrix_view<float>(to.row(r).data(), 1, cols()));
         }
+    }
+    [[nodiscard]] std::size_t source_row(std::size_t r) const noexcept override {
+        std::size_t const in_head = r % head_dim_, head = r - in_head;
+        return head + in_head / 2 + (in_head % 2 == 1 ? head_dim_ / 2 : 0);
     }
     [[nodiscard]] std::size_t row_bytes() const noexcept override { return from_->row_bytes(); }
 
   private:
     shared_rows from_;
     std::size_t head_dim_;
+};
+
+class held_blocks final : public row_source {
+  public:
+    held_blocks(qtk::gguf_type type, std::vector<std::uint8_t> blocks, std::size_t rows,
+                std::size_t cols)
+        : row_source(rows, cols), blocks_(std::move(blocks)), view_{type, blocks_, rows, cols} {
+        qtk::require_gguf(view_);
+    }
+    void read(std::size_t first, qtk::matrix_view<float> to) const override {
+        for (std::size_t r = 0; r < to.rows; ++r) qtk::decode_gguf_row(view_, first + r, to.row(r));
+    }
+    [[nodiscard]] std::size_t row_bytes() const noexcept override {
+        return blocks_.size() / rows();
+    }
+    [[nodiscard]] std::span<std::byte const> raw() const noexcept override {
+        return std::as_bytes(std::span(blocks_));
+    }
+
+  private:
+    std::vector<std::uint8_t> blocks_;
+    qtk::gguf_view view_;
 };
 
 class float_rows final : public row_source {
@@ -244,6 +269,10 @@ shared_rows rows_of(qtk::gguf_file const& file, qtk::gguf_tensor const& tensor) 
 }
 shared_rows paired_rows_of(shared_rows from, std::size_t head_dim) {
     return std::make_shared<paired_rows>(std::move(from), head_dim);
+}
+shared_rows rows_of(qtk::gguf_type type, std::vector<std::uint8_t> blocks, std::size_t rows,
+                    std::size_t cols) {
+    return std::make_shared<held_blocks>(type, std::move(blocks), rows, cols);
 }
 shared_rows rows_of(std::vector<float> values) {
     return std::make_shared<float_rows>(std::move(values));

@@ -33,6 +33,8 @@ class row_source {
     [[nodiscard]] virtual bool has_floats() const noexcept { return true; }
     /// Rows first .. first + to.rows as floats.
     virtual void read(std::size_t first, qtk::matrix_view<float> to) const = 0;
+    /// Which row of the weight row r is, where they are in another order.
+    [[nodiscard]] virtual std::size_t source_row(std::size_t r) const noexcept { return r; }
     /// Memory that reading takes for each row, beside the floats.
     [[nodiscard]] virtual std::size_t row_bytes() const noexcept = 0;
     /// The bytes in the file, where they are the rows one after the other; empty otherwise.
@@ -58,6 +60,9 @@ using shared_rows = std::shared_ptr<row_source const>;
 /// Rows in the order in which GGUF has Llama's queries and keys: of each head of d rows, row 2i is i
 /// and row 2i + 1 is i + d/2 of `from`.
 [[nodiscard]] shared_rows paired_rows_of(shared_rows from, std::size_t head_dim);
+/// Blocks of GGUF that are in memory.
+[[nodiscard]] shared_rows rows_of(qtk::gguf_type type, std::vector<std::uint8_t> blocks,
+                                  std::size_t rows, std::size_t cols);
 /// Floats that are in memory, as one row.
 [[nodiscard]] shared_rows rows_of(std::vector<float> values);
 

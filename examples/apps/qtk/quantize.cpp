@@ -76,11 +76,12 @@ void run_quantize(quantize_options const& options) {
     if (!options.by_method.method.empty()) {
         if (options.paths.size() != 2 || !options.type.empty())
             throw qtk::value_error(
-                "--method: expected one model folder and the folder to be written, without --type");
+                "--method: expected one model folder and the folder or file to be written, without "
+                "--type");
         method_output_options how = options.by_method;
         how.scheme = options.scheme, how.rules = options.rules;
         how.recipe_file = options.recipe_file, how.json_target = options.json_target;
-        how.is_dry = options.is_dry;
+        how.is_dry = options.is_dry, how.work = options.work;
         return quantize_with_method(options.paths.front(), target, how);
     }
     model_input const input = model_input::open({options.paths.begin(), options.paths.end() - 1});

@@ -15,6 +15,7 @@
 #include "conversion.hpp"
 #include "environment.hpp"
 #include "output.hpp"
+#include "quantize_gguf.hpp"
 #include "recipe.hpp"
 #include "terminal.hpp"
 #include <map>
@@ -203,17 +204,24 @@ void require_layout_holds(qtk::linear const& layer) {
 }  // namespace
 
 void method_output_options::add_to(CLI::App& command) {
-    command.add_option("--method", method,
-                       std::string("calibrate, and write a folder: ") + method_help);
-    command.add_option("--layout", layout, "of the folder that --method writes")
+    command.add_option(
+        "--method", method,
+        std::string("calibrate, and write a folder, or a file with --layout gguf: ") + method_help);
+    command.add_option("--layout", layout, "of the folder that --method writes; gguf: of the file")
         ->check(CLI::IsMember({"gptq", "gptq_v2", "awq", "bitsandbytes", "bitsandbytes_nested",
-                               "compressed_tensors"}))
+                               "compressed_tensors", "gguf"}))
         ->capture_default_str();
     calibration.add_to(command);
 }
 
 void quantize_with_method(std::filesystem::path const& source, std::filesystem::path const& target,
                           method_output_options const& options) {
+    bool const is_gguf = options.layout == "gguf";
+    if (is_gguf != (target.extension() == ".gguf"))
+        throw qtk::value_error(target.string() +
+                               ": --layout gguf and the ending .gguf go together; other layouts "
+                               "are folders");
+    if (is_gguf) return quantize_to_gguf(source, target, options);
     options.calibration.require();
     qtk::method_chain const method = qtk::parse_method(options.method);
     qtk::scheme const scheme =
@@ -285,14 +293,6 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
                                                   report.largest_scale_change, report.worst),
                size_text(report.file_bytes), size_text(peak_memory()));
     if (options.json_target.empty()) return;
-    json rows = json::array();
-    for (qtk::layer_outcome const& layer : outcomes)
-        rows.push_back({{"layer", layer.name},
-                        {"scheme", qtk::to_string(layer.scheme)},
-                        {"method", layer.method},
-                        {"output_error", layer.output_error ? json(*layer.output_error) : json()},
-                        {"note", layer.note},
-                        {"seconds", layer.seconds}});
     deliver(options.json_target, json{{"schema", "qtk.quantize/1"},
                                       {"method", method.name},
                                       {"layout", options.layout},
@@ -301,7 +301,7 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
                                       {"largest_scale_change", report.largest_scale_change},
                                       {"file_bytes", report.file_bytes},
                                       {"peak_memory_bytes", peak_memory()},
-                                      {"rows", rows}});
+                                      {"rows", rows_of_outcomes(outcomes)}});
 }
 
 }  // namespace app

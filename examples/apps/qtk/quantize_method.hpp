@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `qtk quantize --method`: a folder in, a calibrated and quantized folder out that other programs load.
+// `qtk quantize --method`: a folder in, a calibrated and quantized folder out that other programs load, or a
+// GGUF file (quantize_gguf.hpp).
 #pragma once
 
 #include "calibration_text.hpp"
+#include "conversion.hpp"
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -16,6 +18,7 @@ struct method_output_options {
     std::vector<std::string> rules;  ///< PATTERN=keep protects layers
     std::string recipe_file;
     bool is_dry = false;
+    conversion_options work;  ///< of --layout gguf alone
     calibration_options calibration;
 
     void add_to(CLI::App& command);
