@@ -9,7 +9,10 @@
 #include <qtk/core/matrix_view.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace qtk {
@@ -47,6 +50,27 @@ class matrix {
 };
 
 static_assert(matrix_like<matrix>);
+
+/// A matrix that somebody keeps on reading: borrowed from a caller who holds it, kept where it is given away.
+/// A temporary of another type than qtk::matrix is refused by the compiler: nobody would hold it.
+class kept_matrix {
+  public:
+    template <matrix_like M>
+    requires(!std::same_as<M, kept_matrix>) kept_matrix(M const& borrowed)
+        : view_(view_of(borrowed)) {}
+    kept_matrix(matrix&& given)
+        : owner_(std::make_shared<matrix const>(std::move(given))), view_(owner_->view()) {}
+    template <matrix_like M>
+    requires(!std::same_as<M, kept_matrix> && !std::same_as<M, matrix_view<float const>> &&
+             !std::same_as<M, matrix_view<float>>) kept_matrix(M const&& lost)
+    = delete;
+
+    [[nodiscard]] matrix_view<float const> view() const noexcept { return view_; }
+
+  private:
+    std::shared_ptr<matrix const> owner_;
+    matrix_view<float const> view_;
+};
 
 /// A container of floats that can be made from a shape and filled through data().
 template <typename M>

@@ -203,25 +203,25 @@ class gptq_pass {
 /// GPTQ on a plain matrix: qtk::quantize<w4>(weight, qtk::gptq{hessian}).
 class gptq {
   public:
-    /// `hessian` is [in, in], borrowed: input_statistics::hessian(), or any multiple of sum x^T x.
-    template <matrix_like M>
-    explicit gptq(M const& hessian, gptq_options options = {})
-        : hessian_(view_of(hessian)), options_(std::move(options)) {}
+    /// `hessian` is [in, in]: input_statistics::hessian(), or any multiple of sum x^T x. Borrowed, or kept
+    /// if it is given away.
+    explicit gptq(kept_matrix hessian, gptq_options options = {})
+        : hessian_(std::move(hessian)), options_(std::move(options)) {}
 
     /// Throws shape_error for a Hessian of another size, value_error for one that no damping helps (unless
     /// the options say otherwise), nonfinite_error for weights or Hessians that are not finite.
     [[nodiscard]] gptq_result run(scheme const& s, matrix_view<float const> w,
                                   quantize_options const& options = {}) const {
         if (char const* fault = fault_of(s)) throw value_error("gptq: " + std::string(fault));
-        require_hessian(hessian_, w.cols);
+        require_hessian(hessian_.view(), w.cols);
         require_finite(find_nonfinite(w), options.name, w.cols);
         if (!(options_.damping >= 0.0f))
             throw value_error("gptq: expected a damping of 0 or more, found " +
                               std::to_string(options_.damping));
         bool const sorts = options_.order == gptq_order::activation;
         std::vector<std::uint32_t> order;
-        if (sorts) order = detail::activation_order(hessian_);
-        auto [factor, damping] = damped_factor(hessian_, options_.damping, order);
+        if (sorts) order = detail::activation_order(hessian_.view());
+        auto [factor, damping] = damped_factor(hessian_.view(), options_.damping, order);
         bool const falls_back = !damping.succeeded;
         if (falls_back) {
             if (options_.on_failure == gptq_failure::error)
@@ -293,7 +293,7 @@ class gptq {
                 .loss = pass.loss()};
     }
 
-    matrix_view<float const> hessian_;
+    kept_matrix hessian_;
     gptq_options options_;
 };
 static_assert(weight_method<gptq>);

@@ -116,15 +116,15 @@ template <learned_quantization L>
 template <learned_quantization L, typename How>
 class learned_from_hessian {
   public:
-    /// `hessian` is [in, in], borrowed: input_statistics::hessian(), or any multiple of sum x^T x.
-    template <matrix_like M>
-    explicit learned_from_hessian(M const& hessian, How how = {})
-        : hessian_(view_of(hessian)), how_(std::move(how)) {}
+    /// `hessian` is [in, in]: input_statistics::hessian(), or any multiple of sum x^T x. Borrowed, or kept
+    /// if it is given away.
+    explicit learned_from_hessian(kept_matrix hessian, How how = {})
+        : hessian_(std::move(hessian)), how_(std::move(how)) {}
 
     /// The codes of w, [out, in], and what they cost. Throws like code_grid and require_hessian().
     [[nodiscard]] reconstructed_weight reconstruct(scheme const& s, matrix_view<float const> w,
                                                    quantize_options const& options = {}) const {
-        layer_objective const objective(w, hessian_);
+        layer_objective const objective(w, hessian_.view());
         L learned(s, w, options, how_);
         any_qmatrix nearest = learned.grid().nearest();
         return reconstruct_layer(std::move(learned), std::move(nearest), objective, how_.steps);
@@ -135,7 +135,7 @@ class learned_from_hessian {
     }
 
   private:
-    matrix_view<float const> hessian_;
+    kept_matrix hessian_;
     How how_;
 };
 
