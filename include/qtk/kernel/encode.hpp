@@ -54,6 +54,13 @@ inline constexpr bool has_encoder = is_tile_quantizer<Q> || std::same_as<Q, any_
 }  // namespace detail
 
 #if QTK_HAS_XSIMD
+// In a file that is compiled for AVX-512, g++ 12 takes operands that its own headers leave undefined on
+// purpose for mistakes (GCC PR105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 namespace portable {
 inline namespace QTK_ABI_NS {
 
@@ -186,6 +193,9 @@ void encode_tiles(code_rule const& rule, tile_params const* p, float const* x, s
 
 }  // namespace QTK_ABI_NS
 }  // namespace portable
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 namespace detail {
