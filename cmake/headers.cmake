@@ -30,7 +30,9 @@ set(QTK_HEADERS
     qtk/energy/table.hpp
     qtk/energy/work.hpp
     qtk/eval/corpus.hpp
+    qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
+    qtk/eval/layer_sweep.hpp
     qtk/eval/next_passage.hpp
     qtk/eval/perplexity.hpp
     qtk/eval/stepwise.hpp

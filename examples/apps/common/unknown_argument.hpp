@@ -23,7 +23,8 @@ namespace app {
     std::string const found = flag == left.end() ? left.front() : *flag;
     auto const chosen = program.get_subcommands();
     CLI::App const& command = chosen.empty() ? program : *chosen.front();
-    std::string const name = chosen.empty() ? "qtk" : "qtk " + command.get_name();
+    std::string const own = program.get_name(),
+                      name = chosen.empty() ? own : own + " " + command.get_name();
     std::string const help = " Hint: " + name + " --help lists what there is";
     std::vector<std::string> names;
     if (flag != left.end()) {
@@ -35,7 +36,7 @@ namespace app {
     if (!chosen.empty()) return found + ": " + name + " expects no further argument." + help;
     for (CLI::App const* const one : program.get_subcommands([](CLI::App const*) { return true; }))
         names.push_back(one->get_name());
-    return found + ": qtk has no such command." + did_you_mean(found, names) + help;
+    return found + ": " + own + " has no such command." + did_you_mean(found, names) + help;
 }
 
 }  // namespace app

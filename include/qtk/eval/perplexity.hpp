@@ -99,13 +99,13 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
     }
 }
 
-/// The loss of one window. Throws value_error like decoder::embed().
-[[nodiscard]] inline window_loss loss_of(decoder const& model, token_window const& window) {
+/// The loss of one window, whose decoder::hidden() is known.
+[[nodiscard]] inline window_loss loss_of(decoder const& model, token_window const& window,
+                                         matrix_view<float const> hidden) {
     // Rows of logits are made and used a few at a time, so that they stay in the cache.
     constexpr std::size_t chunk_floats = 1 << 18;
     std::size_t const vocabulary = model.config().vocabulary;
     std::size_t const most = std::clamp<std::size_t>(chunk_floats / vocabulary, 1, window.scored);
-    matrix const hidden = model.hidden(window.tokens);
     matrix logits(most, vocabulary);
     window_loss loss{0.0, window.scored};
     // The row before a token predicts it.
@@ -113,7 +113,7 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
     while (row + 1 < window.tokens.size()) {
         std::size_t const count = std::min(most, window.tokens.size() - 1 - row);
         matrix_view<float> const chunk(logits.data(), count, vocabulary);
-        model.project(detail::rows(hidden.view(), row, count), chunk);
+        model.project(detail::rows(hidden, row, count), chunk);
         for (std::size_t r = 0; r < count; ++r, ++row) {
             std::span<float> const scores = chunk.row(r);
             float const target = scores[static_cast<std::size_t>(window.tokens[row + 1])];
@@ -124,6 +124,11 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
         }
     }
     return loss;
+}
+/// The same of a window alone. Throws value_error like decoder::embed().
+[[nodiscard]] inline window_loss loss_of(decoder const& model, token_window const& window) {
+    matrix const hidden = model.hidden(window.tokens);
+    return loss_of(model, window, hidden.view());
 }
 
 namespace detail {

@@ -144,9 +144,11 @@ class decoder {
     [[nodiscard]] matrix hidden(std::span<std::int32_t const> tokens) const {
         matrix x = embed(tokens);
         for (std::size_t i = 0; i < block_count(); ++i) run_block(i, x.view());
-        last_norm_.apply(x.view(), x.view());
+        finish(x.view());
         return x;
     }
+    /// Makes what the head is applied to of the last block's output [t, width], in place.
+    void finish(matrix_view<float> x) const { last_norm_.apply(x, x); }
 
     /// logits [t, vocabulary] of rows of hidden(); throws shape_error if the shapes do not fit.
     void project(matrix_view<float const> hidden, matrix_view<float> logits) const {
