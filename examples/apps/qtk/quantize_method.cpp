@@ -159,7 +159,7 @@ void require_layout_holds(qtk::linear const& layer) {
     bool const has_groups = plan.config.layout == qtk::weight_layout::gptq ||
                             plan.config.layout == qtk::weight_layout::compressed_tensors;
     struct exception {
-        qtk::quantization_config config;
+        qtk::scheme_group group;  // without its targets
         std::vector<std::string> layers;
     };
     std::map<std::string, exception> exceptions;
@@ -172,13 +172,13 @@ void require_layout_holds(qtk::linear const& layer) {
         method_action const said =
             action != nullptr ? std::get<method_action>(*action) : method_action{};
         qtk::method_chain own = said.method.empty() ? method : qtk::parse_method(said.method);
-        // What changes a block changes all of its layers.
-        own.transforms = method.transforms;
-        if (!said.method.empty() && !qtk::parse_method(said.method).transforms.empty())
+        if (!said.method.empty() && !own.transforms.empty())
             throw qtk::value_error(
                 "--recipe " + to_string(*action) +
                 ": smooth, awq and rotate change whole blocks. Hint: say them in "
                 "--method");
+        // What changes a block changes all of its layers.
+        own.transforms = method.transforms;
         qtk::scheme const its = said.scheme.value_or(scheme);
         qtk::quantization_config one = config_of(options.layout, its);
         one.has_order = moves_columns(own, its);
@@ -189,15 +189,16 @@ void require_layout_holds(qtk::linear const& layer) {
                     " has one scheme for all layers. Hint: --layout compressed_tensors or gptq");
             exception& found =
                 exceptions[qtk::to_string(one.scheme) + (one.has_order ? " in an order" : "")];
-            found.config = one;
+            found.group = {{}, one.scheme, one.has_order, one.is_packed};
             found.layers.push_back(layer.name());
         }
         plan.shapes[layer.name()] = {layer.out(), layer.in()};
         plan.methods.emplace(layer.name(), std::move(own));
     });
-    for (auto& [name, e] : exceptions)
-        plan.config.groups.push_back({qtk::layer_targets(std::move(e.layers)), e.config.scheme,
-                                      e.config.has_order, e.config.is_packed});
+    for (auto& [name, e] : exceptions) {
+        e.group.targets = qtk::layer_targets(std::move(e.layers));
+        plan.config.groups.push_back(std::move(e.group));
+    }
     return plan;
 }
 

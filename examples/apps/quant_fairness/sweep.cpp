@@ -142,7 +142,8 @@ void run(sweep_options const& options) {
             }
             print(human, result, options.seed);
             std::fflush(human);
-            rows.push_back(to_json(result, options.seed));
+            // Hundreds of intervals that nobody else reads.
+            if (!options.output.json_target.empty()) rows.push_back(to_json(result, options.seed));
         }
     deliver(options.output.json_target, json{{"schema", "qtk.fairness.sweep/1"},
                                              {"model", original.name()},

@@ -26,7 +26,7 @@ namespace detail {
     return pattern + "$";
 }
 
-/// The name that a target which is no expression is.
+/// The expression of a target, which is one behind re:, or else a name.
 [[nodiscard]] inline std::string gptq_pattern(std::string const& target) {
     return target.starts_with("re:") ? target.substr(3) : exact_pattern(target);
 }
