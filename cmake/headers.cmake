@@ -32,8 +32,10 @@ set(QTK_HEADERS
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
-    qtk/eval/layer_sweep.hpp
+    qtk/eval/mixture.hpp
+    qtk/eval/network_parts.hpp
     qtk/eval/next_passage.hpp
+    qtk/eval/passages.hpp
     qtk/eval/perplexity.hpp
     qtk/eval/stepwise.hpp
     qtk/format/awq_packing.hpp
@@ -294,8 +296,11 @@ set(QTK_HEADERS
     qtk/range/mse.hpp
     qtk/range/percentile.hpp
     qtk/stats/bootstrap.hpp
+    qtk/stats/correlation.hpp
     qtk/stats/distortion.hpp
+    qtk/stats/holm.hpp
     qtk/stats/rank_test.hpp
+    qtk/stats/resampled_sums.hpp
     qtk/stats/student.hpp
     qtk/stats/summary.hpp
     qtk/version.hpp

@@ -57,6 +57,10 @@ struct layer_outcome {
 using model_progress =
     std::function<void(std::string const& layer, std::size_t at, std::size_t total)>;
 
+/// Told of a layer when its transforms are done and its codes are not found yet: what it would be if it alone
+/// stayed float.
+using layer_ready = std::function<void(linear const& layer)>;
+
 /// Weights of the errors of a block's outputs, on some of the windows.
 struct block_importance {
     std::vector<std::size_t> windows;
@@ -81,13 +85,14 @@ class block_pass {
     /// `stream` is before the block, or nothing where no method needs text.
     block_pass(decoder& model, std::size_t block, std::map<std::string, layer_plan> const& plans,
                calibration_stream const* stream, std::vector<layer_outcome>& outcomes,
-               model_progress const& progress)
+               model_progress const& progress, layer_ready const& ready)
         : model_(model),
           block_(block),
           plans_(plans),
           stream_(stream),
           outcomes_(outcomes),
-          progress_(progress) {
+          progress_(progress),
+          ready_(ready) {
         model.for_each_linear_of(block, [&](linear& layer) {
             if (plan_of(layer).scheme) layers_.push_back(&layer);
         });
@@ -175,6 +180,7 @@ class block_pass {
         outcomes_.push_back(
             {layer.name(), plan.method.name, *plan.scheme, plan.activations, {}, {}});
         weights_.push_back(layer.form().floats());
+        if (ready_) ready_(layer);
         if (plan.method.is_by_block()) return;
         input_statistics const* const inputs = inputs_of(layer);
         matrix_view<float const> const weight = std::as_const(weights_.back()).view();
@@ -311,6 +317,7 @@ class block_pass {
     calibration_stream const* stream_;
     std::vector<layer_outcome>& outcomes_;
     model_progress const& progress_;
+    layer_ready const& ready_;
     std::vector<linear*> layers_;
     std::vector<matrix> weights_;  // before they were rounded
     std::optional<block_statistics> seen_, fresh_;

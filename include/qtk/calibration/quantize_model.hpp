@@ -40,8 +40,8 @@ namespace detail {
 class model_pass {
   public:
     model_pass(decoder& model, model_plan const& plan, model_progress const& progress,
-               block_done const& done)
-        : model_(model), progress_(progress), done_(done) {
+               block_done const& done, layer_ready const& ready)
+        : model_(model), progress_(progress), done_(done), ready_(ready) {
         std::as_const(model).for_each_linear([&](linear const& layer) {
             layer_plan const p = plan(layer.name());
             if (p.scheme && p.method.needs_text()) needs_text_ = true;
@@ -69,7 +69,7 @@ class model_pass {
   private:
     void quantize_block(std::size_t i) {
         block_pass pass(model_, i, plans_, quantized_ ? &*quantized_ : nullptr, outcomes_,
-                        progress_);
+                        progress_, ready_);
         if (!original_) return pass.run({}, {});
         std::vector<matrix> targets = original_->outputs(model_);
         pass.run(targets, importance_of(i));
@@ -118,6 +118,7 @@ class model_pass {
     decoder& model_;
     model_progress const& progress_;
     block_done const& done_;
+    layer_ready const& ready_;
     std::map<std::string, layer_plan> plans_;
     bool needs_text_ = false, is_by_block_ = false;
     std::size_t fisher_windows_ = 0;
@@ -135,8 +136,9 @@ class model_pass {
 inline std::vector<layer_outcome> quantize_model(decoder& model, model_plan const& plan,
                                                  std::span<std::vector<std::int32_t> const> windows,
                                                  model_progress const& progress = {},
-                                                 block_done const& done = {}) {
-    detail::model_pass pass(model, plan, progress, done);
+                                                 block_done const& done = {},
+                                                 layer_ready const& ready = {}) {
+    detail::model_pass pass(model, plan, progress, done, ready);
     pass.run(windows);
     return std::move(pass).outcomes();
 }

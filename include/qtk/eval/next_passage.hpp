@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -76,15 +77,16 @@ namespace detail {
 }
 }  // namespace detail
 
-/// Was the right line chosen? One flag a question, in their order. `lines` are tokens without BOS, the
-/// newline before a line counted to it. Throws value_error for a line without tokens.
-[[nodiscard]] inline std::vector<std::uint8_t> choose_next_passages(
+/// By how much the right line is likelier than the likeliest wrong one, nats a token: the least mean loss
+/// of the wrong ones minus that of the right one, a figure a question, in their order. `lines` are tokens
+/// without BOS, the newline before a line counted to it. Throws value_error for a line without tokens.
+[[nodiscard]] inline std::vector<double> next_passage_margins(
     decoder const& model, std::span<std::vector<std::int32_t> const> lines,
     std::optional<std::int32_t> bos, std::span<passage_choice const> choices) {
     for (std::size_t i = 0; i < lines.size(); ++i)
         if (lines[i].empty())
             throw value_error("next passage: line " + std::to_string(i + 1) + " has no tokens");
-    std::vector<std::uint8_t> right(choices.size());
+    std::vector<double> margins(choices.size());
     constexpr std::size_t always_worth_threads = std::size_t{1} << 30;
     parallel_for(choices.size(), always_worth_threads, [&](std::size_t i) {
         std::vector<std::int32_t> const& before = lines[choices[i].line];
@@ -92,15 +94,27 @@ namespace detail {
         std::vector<std::int32_t> start(offset + before.size(), bos.value_or(0));
         std::copy(before.begin(), before.end(),
                   start.begin() + static_cast<std::ptrdiff_t>(offset));
-        std::size_t best = 0;
-        double least = 0.0;
+        double right = 0.0, wrong = std::numeric_limits<double>::infinity();
         for (std::size_t c = 0; c < choices[i].candidates.size(); ++c) {
             double const loss =
                 detail::mean_loss_after(model, start, lines[choices[i].candidates[c]]);
-            if (c == 0 || loss < least) least = loss, best = c;
+            if (c == 0)
+                right = loss;
+            else
+                wrong = std::min(wrong, loss);
         }
-        right[i] = best == 0 ? 1 : 0;
+        margins[i] = wrong - right;
     });
+    return margins;
+}
+
+/// Was the right line chosen? One flag a question; throws like next_passage_margins().
+[[nodiscard]] inline std::vector<std::uint8_t> choose_next_passages(
+    decoder const& model, std::span<std::vector<std::int32_t> const> lines,
+    std::optional<std::int32_t> bos, std::span<passage_choice const> choices) {
+    std::vector<std::uint8_t> right;
+    for (double const margin : next_passage_margins(model, lines, bos, choices))
+        right.push_back(margin >= 0.0 ? 1 : 0);
     return right;
 }
 

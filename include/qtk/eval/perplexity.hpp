@@ -99,15 +99,15 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
     }
 }
 
-/// The loss of one window, whose decoder::hidden() is known.
-[[nodiscard]] inline window_loss loss_of(decoder const& model, token_window const& window,
-                                         matrix_view<float const> hidden) {
+/// f(-ln p) for each scored token of a window whose decoder::hidden() is known, in their order.
+template <typename F>
+void for_each_loss(decoder const& model, token_window const& window,
+                   matrix_view<float const> hidden, F&& f) {
     // Rows of logits are made and used a few at a time, so that they stay in the cache.
     constexpr std::size_t chunk_floats = 1 << 18;
     std::size_t const vocabulary = model.config().vocabulary;
     std::size_t const most = std::clamp<std::size_t>(chunk_floats / vocabulary, 1, window.scored);
     matrix logits(most, vocabulary);
-    window_loss loss{0.0, window.scored};
     // The row before a token predicts it.
     std::size_t row = window.tokens.size() - window.scored - 1;
     while (row + 1 < window.tokens.size()) {
@@ -119,10 +119,17 @@ using perplexity_progress = std::function<void(std::size_t done, std::size_t tot
             float const target = scores[static_cast<std::size_t>(window.tokens[row + 1])];
             float const top = detail::row_max(scores);
             float const sum = detail::row_exp(scores, top);
-            loss.nll += std::log(static_cast<double>(sum)) + static_cast<double>(top) -
-                        static_cast<double>(target);
+            f(std::log(static_cast<double>(sum)) + static_cast<double>(top) -
+              static_cast<double>(target));
         }
     }
+}
+
+/// The loss of one window, whose decoder::hidden() is known.
+[[nodiscard]] inline window_loss loss_of(decoder const& model, token_window const& window,
+                                         matrix_view<float const> hidden) {
+    window_loss loss{0.0, window.scored};
+    for_each_loss(model, window, hidden, [&](double nll) { loss.nll += nll; });
     return loss;
 }
 /// The same of a window alone. Throws value_error like decoder::embed().

@@ -2,7 +2,7 @@
 //
 // In which form does the weight [out, in] of a layer lie in memory, and how is it multiplied?
 //
-//   floats     as they are, or what a scheme left of them
+//   floats     as they are, or what a scheme left of them; owned, or shared by copies
 //   codes      a quantized matrix; its rows are decoded and multiplied as floats
 //   packed     codes in the order of the fast kernels, which may round the activations on the way
 //   blocks     as a file holds it (GGUF's types), borrowed from the mapped file
@@ -72,7 +72,7 @@ struct simulated_weight {
 class weight_matrix {
   public:
     using form = std::variant<matrix, any_qmatrix, std::shared_ptr<packed_weight const>,
-                              stored_weight, simulated_weight>;
+                              stored_weight, simulated_weight, std::shared_ptr<matrix const>>;
 
     weight_matrix() = default;
     /// Throws shape_error or value_error for blocks whose bytes are not those of their shape.
@@ -84,8 +84,12 @@ class weight_matrix {
 
     [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
     [[nodiscard]] std::size_t cols() const noexcept { return cols_; }
+    /// A matrix is found whether it is owned or shared.
     template <typename T>
     [[nodiscard]] T const* find() const noexcept {
+        if constexpr (std::same_as<T, matrix>)
+            if (auto const* const shared = std::get_if<std::shared_ptr<matrix const>>(&form_))
+                return shared->get();
         return std::get_if<T>(&form_);
     }
     /// Gives the codes away; throws value_error if there are none.
@@ -168,10 +172,11 @@ class weight_matrix {
         rows_ = w.blocks.rows, cols_ = w.blocks.cols;
     }
     void set_shape(simulated_weight const& w) noexcept { set_shape(w.weight); }
+    void set_shape(std::shared_ptr<matrix const> const& w) noexcept { set_shape(*w); }
 
     [[nodiscard]] matrix_view<float const> float_view() const {
         if (auto const* const simulated = find<simulated_weight>()) return simulated->weight.view();
-        return std::get<matrix>(form_).view();
+        return find<matrix>()->view();
     }
 
     static void multiply_packed(packed_weight const& w, matrix_view<float const> x,
