@@ -10,7 +10,7 @@ here=$PWD
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib/packages.sh
 source scripts/lib/packages.sh
-build_program
+build_program qtk
 program=$PWD/build/quickstart/qtk
 cd "$here"
 exec "$program" "$@"

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib/packages.sh
 source scripts/lib/packages.sh
 
-build_program
+build_program qtk
 
 say "qtk quickstart (about a minute)"
 build/quickstart/qtk quickstart --json=build/quickstart.json "$@"

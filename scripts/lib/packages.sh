@@ -50,27 +50,28 @@ need_libraries() {
 # What draws the charts of a report; without it reports have tables alone.
 need_charts() { need gnuplot gnuplot-nox; }
 
-# build_program: the qtk program, in build/quickstart. What is said goes to standard error.
+# build_program NAME: qtk or quant-fairness, in build/quickstart. What is said goes to standard error.
 build_program() {
     {
         need_compiler
         need_libraries
         need_charts
         mkdir -p build
-        say "building the qtk program in build/quickstart"
+        say "building the program $1 in build/quickstart"
         if ! cmake -S . -B build/quickstart -G Ninja -DCMAKE_BUILD_TYPE=Release -DQTK_BUILD_TESTS=OFF \
             -DQTK_BUILD_BENCH=OFF >build/quickstart.log 2>&1; then
             cat build/quickstart.log
             return 1
         fi
-        cmake --build build/quickstart --target qtk_app --parallel "$(nproc)"
+        cmake --build build/quickstart --target "${1//-/_}_app" --parallel "$(nproc)"
     } >&2
 }
 
 # What tests and benches add.
 need_test_tools() {
     need python3 python3 '<doctest/doctest.h>' doctest-dev '<benchmark/benchmark.h>' libbenchmark-dev \
-        '<rapidcheck.h>' librapidcheck-dev clang-format clang-format ccache ccache
+        '<rapidcheck.h>' librapidcheck-dev clang-format clang-format ccache ccache \
+        pkg:ompi libopenmpi-dev mpirun openmpi-bin
 }
 
 # What the benches need: the library of rows, the peer that they are compared with (OpenBLAS is a library already).

@@ -77,21 +77,24 @@ bool can_draw() {
 std::optional<std::string> draw_bars(std::string const& title, std::string const& axis,
                                      std::vector<chart_bar> const& bars, double reference) {
     std::string script = frame(title, 110 + 26 * static_cast<int>(bars.size()));
-    double most = reference;
+    double least = std::min(0.0, reference), most = std::max(0.0, reference);
     script += "$data << EOD\n";
     for (std::size_t i = 0; i < bars.size(); ++i) {
         chart_bar const& b = bars[i];
+        least = std::min(least, b.low);
         most = std::max(most, b.high);
         script += fmt::format("{} {} {} {} {}\n", bars.size() - i, b.value, b.low, b.high,
                               quoted(b.name));
     }
     script += fmt::format(
-        "EOD\nset xlabel {}\nset xrange [0:{}]\nset yrange [0.4:{}]\nunset key\nset grid noytics\n"
+        "EOD\nset xlabel {}\nset xrange [{}:{}]\nset yrange [0.4:{}]\nunset key\nset grid noytics\n"
         "set boxwidth 0.6\n",
-        quoted(axis), 1.12 * std::max(most, 1e-30), static_cast<double>(bars.size()) + 0.6);
+        quoted(axis), 1.12 * least, 1.12 * std::max(most, 1e-30),
+        static_cast<double>(bars.size()) + 0.6);
     if (reference != 0.0)
         script += fmt::format("set arrow from {0},0.4 to {0},{1} nohead dt 2 lc rgb '#444444'\n",
                               reference, static_cast<double>(bars.size()) + 0.6);
+    if (least < 0.0) script += "set yzeroaxis lt 1 lw 1 lc rgb '#444444'\n";
     script +=
         "plot $data using ($2/2):1:($2/2):(0.3):ytic(5) with boxxyerror lc rgb '#4477aa', "
         "$data using 2:1:3:4 with xerrorbars pt 0 lw 1.5 lc rgb '#222222'\n";

@@ -28,7 +28,7 @@ struct chart_line {
 /// Is gnuplot there?
 [[nodiscard]] bool can_draw();
 
-/// Horizontal bars, the first on top; a line at `reference` if it is not 0.
+/// Horizontal bars from 0, to the left where negative, the first on top; a line at `reference` if it is not 0.
 [[nodiscard]] std::optional<std::string> draw_bars(std::string const& title,
                                                    std::string const& axis,
                                                    std::vector<chart_bar> const& bars,

@@ -63,35 +63,50 @@ void text_options::require() const {
             std::to_string(window) + " and stride " + std::to_string(stride));
 }
 
-evaluation_text text_options::read(language_model const& model) const {
-    evaluation_text result;
-    std::vector<qtk::language_text> read;
-    qtk::line_range const lines = texts.empty() ? qtk::evaluation_lines : qtk::all_lines;
+std::vector<qtk::language_text> text_options::read_texts() const {
     if (texts.empty()) {
         std::vector<std::string_view> const names(languages.begin(), languages.end());
-        read = qtk::read_corpus(corpus, lines, names);
+        return qtk::read_corpus(corpus, qtk::evaluation_lines, names);
     }
+    std::vector<qtk::language_text> read;
     for (std::string const& text : texts) {
         std::size_t const equals = text.find('=');
         bool const has_name = equals != text.npos && equals > 0;
         read.push_back({has_name ? text.substr(0, equals) : "text",
                         joined(has_name ? text.substr(equals + 1) : text, join)});
     }
-    std::optional<std::int32_t> const first = bos == "none" ? std::nullopt : model.bos();
-    result.corpus = qtk::tokenize(read, model.tokenizer(), first);
-    auto& protocol = result.protocol;
+    return read;
+}
+
+std::optional<std::int32_t> text_options::first_token(language_model const& model) const {
+    return bos == "none" ? std::nullopt : model.bos();
+}
+
+qtk::perplexity_protocol text_options::protocol_for(language_model const& model) const {
+    qtk::perplexity_protocol protocol;
     protocol.windows = parse_windows(windows);
     protocol.window =
         window > 0 ? window : std::min<std::size_t>(256, model.network().config().context);
     protocol.stride = stride > 0 ? stride : protocol.window;
-    result.sentence = qtk::describe(
-        protocol, {.data = texts.empty() ? std::filesystem::path(corpus).filename().string()
-                                         : "the given text",
-                   .lines = lines,
-                   .languages = result.corpus.size(),
-                   .bos = first,
-                   .tokenizer_hash = model.tokenizer().hash()});
-    return result;
+    return protocol;
+}
+
+std::string text_options::describe(language_model const& model, std::size_t count,
+                                   std::string const& more) const {
+    std::string const data = texts.empty() ? std::filesystem::path(corpus).filename().string()
+                                           : std::string("the given text");
+    return qtk::describe(protocol_for(model),
+                         {.data = data + more,
+                          .lines = texts.empty() ? qtk::evaluation_lines : qtk::all_lines,
+                          .languages = count,
+                          .bos = first_token(model),
+                          .tokenizer_hash = model.tokenizer().hash()});
+}
+
+evaluation_text text_options::read(language_model const& model) const {
+    std::vector<qtk::language_text> const read = read_texts();
+    return {qtk::tokenize(read, model.tokenizer(), first_token(model)), protocol_for(model),
+            describe(model, read.size())};
 }
 
 }  // namespace app

@@ -42,6 +42,13 @@ struct text_options {
     void require() const;
     /// Reads and tokenizes the texts. Throws what reading throws.
     [[nodiscard]] evaluation_text read(language_model const& model) const;
+    /// The same in parts: the texts, the token before each, the windows, and all of it in words; `more` is
+    /// added to the name of the data.
+    [[nodiscard]] std::vector<qtk::language_text> read_texts() const;
+    [[nodiscard]] std::optional<std::int32_t> first_token(language_model const& model) const;
+    [[nodiscard]] qtk::perplexity_protocol protocol_for(language_model const& model) const;
+    [[nodiscard]] std::string describe(language_model const& model, std::size_t count,
+                                       std::string const& more = {}) const;
 };
 
 }  // namespace app

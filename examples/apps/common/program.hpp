@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "command_line.hpp"
 #include "exit_code.hpp"
 #include "lost_file.hpp"
 #include "unknown_argument.hpp"
@@ -30,6 +31,7 @@ inline void prepare_process() {
 
 /// Runs the command that the arguments name; what main() returns.
 [[nodiscard]] inline int run_program(CLI::App& program, int argc, char** argv) {
+    remember_command_line(argc, argv);
     program.require_subcommand(1);
     program.footer(
         "Exit codes: 0 ok, 2 usage, 3 bad input, 4 I/O, 5 NaN or infinity, 130 interrupted.");

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "chart.hpp"
+#include "html_page.hpp"
 #include "terminal.hpp"
-#include <optional>
 #include <utility>
 
 namespace app {
@@ -48,13 +48,6 @@ std::vector<std::string> cells_of(study_row const& row) {
     return cells;
 }
 
-std::string escaped(std::string const& text) {
-    std::string out;
-    for (char const c : text)
-        out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
-    return out;
-}
-
 /// What may be concluded about the speed of a row.
 std::string verdict(study_row const& row, study_row const& baseline) {
     if (&row == &baseline) return "baseline";
@@ -73,20 +66,19 @@ json sample_json(sample_figures const& s) {
             {"high", s.interval.high}, {"values", s.values}};
 }
 
-std::string conclusions(study_result const& study, char const* before, char const* after) {
-    std::string text;
+std::vector<std::string> conclusions(study_result const& study) {
+    std::vector<std::string> sentences;
     for (study_row const& row : study.rows) {
         if (&row == &study.rows.front()) continue;
-        text += fmt::format(
-            "{}{}: {} ({}); {:.2f} times the bytes of the layers{}.{}", before, row.format,
+        sentences.push_back(fmt::format(
+            "{}: {} ({}); {:.2f} times the bytes of the layers{}.", row.format,
             verdict(row, study.rows.front()), interval_text(row.speed_up, 2),
             static_cast<double>(row.layer_bytes) /
                 static_cast<double>(study.rows.front().layer_bytes),
             row.figures ? fmt::format("; perplexity times {}", interval_text(row.figures->ratio, 4))
-                        : std::string(),
-            after);
+                        : std::string()));
     }
-    return text;
+    return sentences;
 }
 
 std::string doubt_sentence(study_result const& study) {
@@ -95,11 +87,7 @@ std::string doubt_sentence(study_result const& study) {
                : "Too noisy to conclude about speed where named:";
 }
 
-std::string chart_html(std::optional<std::string> const& svg) {
-    return svg ? "<figure>" + *svg + "</figure>\n" : std::string();
-}
-
-std::string charts_of(study_result const& study) {
+void add_charts(html_page& page, study_result const& study) {
     std::vector<chart_bar> speed, memory, gain, energy;
     std::vector<chart_point> trade;
     for (study_row const& row : study.rows) {
@@ -114,22 +102,19 @@ std::string charts_of(study_result const& study) {
             trade.push_back({row.format, row.bits_per_weight, row.figures->geomean.value});
     }
     bool const is_measured = study.rows.front().measured_joules.has_value();
-    std::string html;
-    html +=
-        chart_html(draw_bars("Speed: decoding, batch 1", "tokens/s (mean, 95 % interval)", speed));
-    html += chart_html(draw_bars("Memory: layers, embedding, head", "MB", memory));
-    html += chart_html(draw_bars("Speed-up over " + study.rows.front().format,
-                                 "ratio, paired by turn (95 % interval)", gain, 1.0));
+    page.figure(draw_bars("Speed: decoding, batch 1", "tokens/s (mean, 95 % interval)", speed));
+    page.figure(draw_bars("Memory: layers, embedding, head", "MB", memory));
+    page.figure(draw_bars("Speed-up over " + study.rows.front().format,
+                          "ratio, paired by turn (95 % interval)", gain, 1.0));
     if (!trade.empty())
-        html += chart_html(draw_points("Perplexity against bits per weight", "bits per weight",
-                                       "perplexity (geometric mean)", trade));
-    html += chart_html(draw_bars(is_measured ? "Energy per token, measured (packages)"
-                                             : "Energy per token, modelled (layers)",
-                                 "microjoules", energy));
-    return html;
+        page.figure(draw_points("Perplexity against bits per weight", "bits per weight",
+                                "perplexity (geometric mean)", trade));
+    page.figure(draw_bars(is_measured ? "Energy per token, measured (packages)"
+                                      : "Energy per token, modelled (layers)",
+                          "microjoules", energy));
 }
 
-std::string size_chart(std::vector<study_result> const& studies) {
+void add_size_chart(html_page& page, std::vector<study_result> const& studies) {
     std::vector<chart_line> lines;
     for (std::size_t i = 1; i < studies.front().rows.size(); ++i) {
         chart_line line{studies.front().rows[i].format, {}};
@@ -138,10 +123,22 @@ std::string size_chart(std::vector<study_result> const& studies) {
                                    study.rows[i].speed_up.value});
         lines.push_back(std::move(line));
     }
-    if (lines.empty()) return {};
-    return chart_html(draw_lines("Model size against speed-up", "million parameters",
-                                 "speed-up of decoding over " + studies.front().rows.front().format,
-                                 lines));
+    if (lines.empty()) return;
+    page.figure(draw_lines("Model size against speed-up", "million parameters",
+                           "speed-up of decoding over " + studies.front().rows.front().format,
+                           lines));
+}
+
+void add_texts(html_page& page, study_result const& study) {
+    page.heading("What they write", 3);
+    page.paragraph("After: ", study.prompt);
+    std::vector<std::vector<std::string>> rows;
+    for (study_row const& row : study.rows)
+        rows.push_back({row.format, row.text,
+                        row.same_tokens == row.tokens.size()
+                            ? std::string("nowhere")
+                            : fmt::format("{} tokens", row.same_tokens)});
+    page.table({"format", "text", "parts after"}, rows, {1});
 }
 
 }  // namespace
@@ -233,7 +230,9 @@ std::string study_markdown(std::vector<study_result> const& studies, study_optio
         for (std::size_t i = 0; i < header.size(); ++i) text += "---|";
         text += "\n";
         for (study_row const& row : study.rows) text += line(cells_of(row));
-        text += "\n" + conclusions(study, "- ", "\n") + "\n" + doubt_sentence(study) + "\n";
+        text += "\n";
+        for (std::string const& sentence : conclusions(study)) text += "- " + sentence + "\n";
+        text += "\n" + doubt_sentence(study) + "\n";
         for (std::string const& doubt : study.doubts) text += "- " + doubt + "\n";
         text += "\n";
     }
@@ -242,64 +241,36 @@ std::string study_markdown(std::vector<study_result> const& studies, study_optio
 
 std::string study_html(std::vector<study_result> const& studies, study_options const& options,
                        environment const& where) {
-    std::string html =
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-        "content=\"width=device-width\"><title>qtk study</title>\n<style>\n"
-        "body{font:15px/1.45 sans-serif;color:#222;max-width:1180px;margin:2em auto;padding:0 "
-        "1em}\n"
-        "table{border-collapse:collapse;margin:1em 0;font-size:13px}"
-        "th,td{padding:.3em .7em;text-align:right;border-bottom:1px solid "
-        "#ddd;white-space:nowrap}\n"
-        "th:first-child,td:first-child{text-align:left}th{border-bottom:2px solid #888}\n"
-        "figure{display:inline-block;margin:.5em;vertical-align:top}.scroll{overflow-x:auto}\n"
-        ".doubt{background:#fff3d6;padding:.6em 1em;border-left:4px solid #e0a000}\n"
-        ".calm{background:#e8f4ea;padding:.6em 1em;border-left:4px solid #4a8}\n"
-        "pre{white-space:pre-wrap;margin:0}td.text{text-align:left;white-space:normal}\n"
-        "</style></head><body>\n<h1>What quantization costs and saves</h1>\n";
-    html += fmt::format(
-        "<p>{} &middot; {} runs after {} warm-up runs, {} new tokens a run, formats in one process "
-        "and taking turns.<br>{}</p>\n",
-        where.date, options.runs, options.warmup, options.new_tokens, escaped(where.describe()));
+    html_page page("What quantization costs and saves");
+    page.paragraph(fmt::format(
+        "{} · {} runs after {} warm-up runs, {} new tokens a run, formats in one process and "
+        "taking turns.\n{}",
+        where.date, options.runs, options.warmup, options.new_tokens, where.describe()));
     if (!can_draw())
-        html +=
-            "<p class=\"doubt\">There are no charts: gnuplot was not found on this machine. The "
-            "tables hold the same figures.</p>\n";
+        page.note(
+            "There are no charts: gnuplot was not found on this machine. The tables hold the same "
+            "figures.",
+            note_kind::doubt);
     for (study_result const& study : studies) {
-        html += fmt::format("<h2>{}, {} parameters</h2>\n", escaped(study.model),
-                            with_commas(study.parameters));
-        html += fmt::format("<p class=\"{}\">{}", study.doubts.empty() ? "calm" : "doubt",
-                            doubt_sentence(study));
-        for (std::string const& doubt : study.doubts) html += "<br>" + escaped(doubt);
-        html += "</p>\n<ul>" + conclusions(study, "<li>", "</li>\n") + "</ul>\n";
-        html += "<div class=\"scroll\"><table><tr>";
-        for (std::string const& cell : header_of(study)) html += "<th>" + escaped(cell) + "</th>";
-        html += "</tr>\n";
-        for (study_row const& row : study.rows) {
-            html += "<tr>";
-            for (std::string const& cell : cells_of(row)) html += "<td>" + escaped(cell) + "</td>";
-            html += "</tr>\n";
-        }
-        html += "</table></div>\n" + charts_of(study);
-        if (&study == &studies.back()) html += size_chart(studies);
-        html += fmt::format(
-            "<p>Energy is {} ({}). Memory is read at {:.1f} GB/s here. {}</p>\n",
-            study.rows.front().measured_joules ? "measured and modelled" : "modelled",
-            escaped(study.rows.front().measured_joules ? study.meter
-                                                       : options.energy_table + "; " + study.meter),
-            study.bandwidth * 1e-9, escaped(study.protocol));
-        if (study.rows.front().text.empty()) continue;
-        html += "<h3>What they write</h3>\n<p>After: <em>" + escaped(study.prompt) +
-                "</em></p>\n<table><tr><th>format</th><th "
-                "style=\"text-align:left\">text</th><th>parts after</th></tr>\n";
-        for (study_row const& row : study.rows)
-            html += fmt::format(
-                "<tr><td>{}</td><td class=\"text\"><pre>{}</pre></td><td>{}</td></tr>\n",
-                escaped(row.format), escaped(row.text),
-                row.same_tokens == row.tokens.size() ? std::string("nowhere")
-                                                     : fmt::format("{} tokens", row.same_tokens));
-        html += "</table>\n";
+        page.heading(fmt::format("{}, {} parameters", study.model, with_commas(study.parameters)));
+        std::string state = doubt_sentence(study);
+        for (std::string const& doubt : study.doubts) state += "\n" + doubt;
+        page.note(state, study.doubts.empty() ? note_kind::calm : note_kind::doubt);
+        page.list(conclusions(study));
+        std::vector<std::vector<std::string>> rows;
+        for (study_row const& row : study.rows) rows.push_back(cells_of(row));
+        page.table(header_of(study), rows);
+        add_charts(page, study);
+        if (&study == &studies.back()) add_size_chart(page, studies);
+        bool const is_measured = study.rows.front().measured_joules.has_value();
+        page.paragraph(
+            fmt::format("Energy is {} ({}). Memory is read at {:.1f} GB/s here. {}",
+                        is_measured ? "measured and modelled" : "modelled",
+                        is_measured ? study.meter : options.energy_table + "; " + study.meter,
+                        study.bandwidth * 1e-9, study.protocol));
+        if (!study.rows.front().text.empty()) add_texts(page, study);
     }
-    return html + "</body></html>\n";
+    return page.str();
 }
 
 }  // namespace app

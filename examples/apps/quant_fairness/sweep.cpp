@@ -1,157 +1,200 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sweep.hpp"
-
-#include <qtk/calibration/method_spelling.hpp>
-#include <qtk/calibration/quantize_model.hpp>
-#include <qtk/eval/layer_sweep.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "calibrated_model.hpp"
-#include "calibration_text.hpp"
-#include "common_options.hpp"
-#include "costs.hpp"
+#include "commands.hpp"
+#include "costs_output.hpp"
 #include "environment.hpp"
-#include "evaluation_text.hpp"
+#include "fairness_report.hpp"
 #include "format_options.hpp"
-#include "language_model.hpp"
-#include "output.hpp"
+#include "search.hpp"
+#include "sensitivity.hpp"
+#include "study.hpp"
 #include "terminal.hpp"
-#include <functional>
+#include <cmath>
 #include <memory>
+#include <numbers>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace app {
 namespace {
 
 struct sweep_options {
-    std::string model = QTK_DATA_DIR "/polyglot-llama";
+    study_options study;
     std::vector<std::string> schemes{"i4/g64/asym/f16"}, methods{"rtn"};
-    std::uint64_t seed = 0;
-    text_options text;
-    calibration_options calibration;
-    output_options output;
+    bool has_modules = false;
+    std::size_t protect = 3;
 };
 
-/// One method in one format.
-struct sweep_result {
-    std::string method, scheme;
-    qtk::layer_sweep losses;
+/// Bits per byte and perplexity.
+struct text_loss {
+    double bits_per_byte = 0.0, perplexity = 0.0;
 };
+/// Of language l of the float model, or of one whose loss is higher by `cost`.
+[[nodiscard]] text_loss loss_of(sensitivity const& s, study_text const& text, std::size_t l,
+                                double cost = 0.0) {
+    double const nll = qtk::sum(s.original[l]) * (1.0 + cost);
+    qtk::passage_size const size = text.scored(l);
+    return {nll / std::numbers::ln2 / static_cast<double>(size.bytes),
+            std::exp(nll / static_cast<double>(size.tokens))};
+}
 
-[[nodiscard]] json losses_json(losses of, losses original, std::uint64_t seed) {
-    json out{{"ppl", json::object()},
-             {"ppl_geomean", qtk::geomean_perplexity(of)},
-             {"cost", json::object()}};
-    std::vector<double> const costs = costs_of(of, original);
-    for (std::size_t s = 0; s < of.size(); ++s) {
-        out["ppl"][of[s].language] = of[s].perplexity();
-        out["cost"][of[s].language] = costs[s];
+/// Figures of costs with the losses that they stand for.
+[[nodiscard]] json losses_json(sensitivity const& s, language_costs const& costs,
+                               fairness_study const& study) {
+    std::vector<std::string> const languages = study.language_names();
+    json figures = costs_json(costs, languages);
+    for (std::size_t l = 0; l < languages.size(); ++l) {
+        text_loss const loss = loss_of(s, study.text(), l, costs.whole[l]);
+        figures["ppl"][languages[l]] = loss.perplexity;
+        figures["bits_per_byte"][languages[l]] = loss.bits_per_byte;
     }
-    qtk::disparity const d = qtk::disparity_of(costs);
-    out["mean_cost"] = interval_json(estimate_of(of, original, seed, mean_cost{}));
-    out["gap"] = interval_json(estimate_of(of, original, seed, cost_gap{}));
-    out["gini"] = interval_json(estimate_of(of, original, seed, cost_gini{}));
-    out["ratio"] = d.ratio ? json(*d.ratio) : json();
-    out["worst"] = of[d.worst].language;
-    out["best"] = of[d.best].language;
-    return out;
+    return figures;
 }
 
-[[nodiscard]] json to_json(sweep_result const& r, std::uint64_t seed) {
-    json layers = json::array();
-    for (std::size_t i = 0; i < r.losses.only.size(); ++i)
-        layers.push_back({{"layer", i},
-                          {"only", losses_json(r.losses.only[i], r.losses.original, seed)},
-                          {"protected", losses_json(r.losses.kept[i], r.losses.original, seed)}});
-    return {{"method", r.method},
-            {"scheme", r.scheme},
-            {"quantized", losses_json(r.losses.quantized, r.losses.original, seed)},
-            {"layers", layers}};
+[[nodiscard]] json parts_json(sensitivity const& s, fairness_study const& study,
+                              std::vector<sensitivity::part_costs> const& parts) {
+    json rows = json::array();
+    for (auto const& part : parts)
+        rows.push_back({{"layer", part.name},
+                        {"only", losses_json(s, part.only, study)},
+                        {"protected", losses_json(s, part.kept, study)},
+                        {"p_above_mean_holm", part.p_above_mean}});
+    return rows;
 }
 
-[[nodiscard]] std::string percent_text(qtk::interval_estimate const& e) {
-    return fmt::format("{:.2f} [{:.2f}, {:.2f}]", 100.0 * e.value, 100.0 * e.low, 100.0 * e.high);
-}
-
-void print(std::FILE* human, sweep_result const& r, std::uint64_t seed) {
-    losses const original = r.losses.original, all = r.losses.quantized;
-    std::vector<double> const costs = costs_of(all, original);
-    qtk::disparity const d = qtk::disparity_of(costs);
-    fmt::print(human, "{}, {}: the loss rises by {} % in the mean over languages.\n", r.method,
-               r.scheme, percent_text(estimate_of(all, original, seed, mean_cost{})));
-    fmt::print(human, "{} pays most ({:.2f} %), {} least ({:.2f} %): gap {} points, Gini {}.\n\n",
-               all[d.worst].language, 100.0 * costs[d.worst], all[d.best].language,
-               100.0 * costs[d.best], percent_text(estimate_of(all, original, seed, cost_gap{})),
-               interval_text(estimate_of(all, original, seed, cost_gini{}), 3));
-    text_table table({"layer", "cost alone, % [95 %]", "worst", "left when protected, % [95 %]",
-                      "gap then [95 %]"});
-    for (std::size_t i = 0; i < r.losses.only.size(); ++i) {
-        losses const only = r.losses.only[i], kept = r.losses.kept[i];
-        table.add({fmt::format("L{}", i),
-                   percent_text(estimate_of(only, original, seed, mean_cost{})),
-                   only[qtk::disparity_of(costs_of(only, original)).worst].language,
-                   percent_text(estimate_of(kept, original, seed, mean_cost{})),
-                   percent_text(estimate_of(kept, original, seed, cost_gap{}))});
+[[nodiscard]] json to_json(sensitivity const& s, fairness_study const& study,
+                           std::vector<protected_set> const& suggested) {
+    json sets = json::array();
+    for (protected_set const& set : suggested)
+        sets.push_back({{"layers", names_of(study.blocks(), set.parts)},
+                        {"gap_left", set.figure},
+                        {"mean_cost_left", set.mean},
+                        {"search", set.search}});
+    json before = json::object();
+    for (std::size_t l = 0; l < s.original.size(); ++l) {
+        text_loss const loss = loss_of(s, study.text(), l);
+        before["ppl"][study.text().lines[l].language] = loss.perplexity;
+        before["bits_per_byte"][study.text().lines[l].language] = loss.bits_per_byte;
     }
+    return {{"method", s.how.method},
+            {"scheme", s.how.scheme},
+            {"bits_per_weight", s.bits},
+            {"float", before},
+            {"quantized", losses_json(s, s.quantized, study)},
+            {"layers", parts_json(s, study, s.blocks)},
+            {"module_kinds", parts_json(s, study, s.kinds)},
+            {"modules", parts_json(s, study, s.modules)},
+            {"protect", sets}};
+}
+
+void print_parts(std::FILE* human, std::vector<sensitivity::part_costs> const& parts,
+                 std::vector<std::string> const& languages, char const* what) {
+    if (parts.empty()) return;
+    text_table table({what, "cost alone, % [95 %]", "p(>mean)", "worst",
+                      "left when protected, % [95 %]", "gap then [95 %]"});
+    for (auto const& part : parts)
+        table.add({part.name, percent_text(part.only.figure(mean_cost)), p_text(part.p_above_mean),
+                   languages[qtk::disparity_of(part.only.whole).worst],
+                   percent_text(part.kept.figure(mean_cost)),
+                   percent_text(part.kept.figure(cost_gap))});
     fmt::print(human, "{}\n", table.str());
 }
 
-void run(sweep_options const& options) {
-    options.text.require();
-    options.calibration.require();
-    std::vector<qtk::layer_format> const formats = parse_formats(options.schemes);
-    std::vector<qtk::method_chain> methods;
-    for (std::string const& name : options.methods) methods.push_back(qtk::parse_method(name));
-    language_model original = language_model::open(options.model);
-    evaluation_text const text = options.text.read(original);
-    calibration_text const seen = options.calibration.read(original);
-    original.apply(parse_format("fp32"));
-    std::FILE* const human = options.output.human();
+void print(std::FILE* human, sensitivity const& s, fairness_study const& study,
+           std::vector<protected_set> const& suggested) {
+    std::vector<std::string> const languages = study.language_names();
+    qtk::disparity const d = qtk::disparity_of(s.quantized.whole);
     fmt::print(human,
-               "{}: {} blocks, {} linear layers.\n{}\n{}\nCosts are increases of the loss "
-               "relative to the float model's. Intervals draw windows within each language, "
-               "and are not corrected for the number of layers.\n\n",
-               original.name(), original.network().block_count(), original.layers(), text.sentence,
-               seen.sentence);
-    std::fflush(human);
-    json rows = json::array();
-    for (qtk::layer_format const& format : formats)
-        for (qtk::method_chain const& method : methods) {
-            sweep_result result{
-                method.name, qtk::to_string(format.scheme.value_or(qtk::scheme{})), {}};
-            {
-                progress_line const line;
-                std::string const label = method.name + ", " + format.name;
-                language_model quantized = original;
-                auto const outcome =
-                    calibrate(quantized, format, method, seen,
-                              [&](std::string const& layer, std::size_t at, std::size_t total) {
-                                  line.show(fmt::format("{}: layer {} of {}, {}", label, at + 1,
-                                                        total, layer));
-                              });
-                qtk::pack_layers(quantized.network(), outcome.layers);
-                result.losses = qtk::sweep_layers(
-                    original.network(), quantized.network(), text.corpus, text.protocol,
-                    [&](std::size_t done, std::size_t total) {
-                        line.show(fmt::format("{}: window {} of {}", label, done, total));
-                    });
+               "{}: {:.3f} bits a weight. The loss rises by {} % in the mean over languages.\n"
+               "{} pays most, {} least: gap {} points, ratio {}, Gini {}.\n\n",
+               s.how.name(), s.bits, percent_text(s.quantized.figure(mean_cost)),
+               languages[d.worst], languages[d.best], percent_text(s.quantized.figure(cost_gap)),
+               ratio_text(s.quantized.figure(cost_ratio)),
+               plain_text(s.quantized.figure(cost_gini), 3));
+    text_table table({"language", "bits/byte", "float", "perplexity", "float", "cost, % [95 %]"});
+    for (std::size_t l = 0; l < languages.size(); ++l) {
+        text_loss const before = loss_of(s, study.text(), l);
+        text_loss const after = loss_of(s, study.text(), l, s.quantized.whole[l]);
+        table.add({languages[l], fmt::format("{:.3f}", after.bits_per_byte),
+                   fmt::format("{:.3f}", before.bits_per_byte),
+                   fmt::format("{:.2f}", after.perplexity),
+                   fmt::format("{:.2f}", before.perplexity), percent_text(s.quantized.of(l))});
+    }
+    fmt::print(human, "{}\n", table.str());
+    print_parts(human, s.blocks, languages, "layer");
+    print_parts(human, s.kinds, languages, "module");
+    print_parts(human, s.modules, languages, "module");
+    if (suggested.empty()) return;
+    fmt::print(human, "To protect, by the gap that is left on this text (greedy):\n");
+    for (protected_set const& set : suggested)
+        fmt::print(human, "  {}: gap {:.2f} points, mean cost {:.2f} %\n",
+                   names_of(study.blocks(), set.parts), 100.0 * set.figure, 100.0 * set.mean);
+    fmt::print(human,
+               "Chosen and measured on the same text: `quant-fairness recommend` searches further "
+               "and verifies on held-out passages.\n\n");
+}
+
+void add_suggestion(fairness_report& report, quantization const& how, fairness_study const& study,
+                    protection_search const& search, protected_set const& set) {
+    report.add_recipe(
+        how, study, qtk::without(study.everything(), search.mixture_of(set.parts)),
+        fmt::format("Protecting {} leaves a gap of {:.2f} points and a mean cost of {:.2f} % on "
+                    "this text, by which it was chosen ({}). quant-fairness recommend searches "
+                    "further and verifies on held-out passages.",
+                    names_of(study.blocks(), set.parts), 100.0 * set.figure, 100.0 * set.mean,
+                    set.search));
+}
+
+void run(sweep_options const& options) {
+    // Before anything is read.
+    static_cast<void>(parse_formats(options.schemes, "--schemes"));
+    require_methods(options.methods);
+    run_study(options.study, text_split::whole, [&](study_list const& studies) {
+        fairness_study const& study = *studies.front();
+        std::FILE* const human = options.study.output.human();
+        std::string const calibration = study.calibration_sentence({});
+        print_header(human, study, calibration);
+        fmt::print(human,
+                   "A protected layer takes back its float weights; calibrated methods quantize "
+                   "every layer once, in order.\np(>mean): is a layer's cost above the mean "
+                   "layer's? One-sided, corrected for their number (Holm). Intervals are not "
+                   "corrected.\n\n");
+        std::fflush(human);
+        json rows = json::array();
+        fairness_report report("quant-fairness sweep", study, calibration);
+        for (std::string const& scheme : options.schemes)
+            for (std::string const& method : options.methods) {
+                quantization const how{method, scheme, {}, {}};
+                sensitivity const s =
+                    measure_sensitivity(study, how, options.has_modules, options.study.seed);
+                protection_search const search(study, how, study.blocks(), cost_gap, 0, {});
+                std::vector<protected_set> suggested;
+                while (suggested.size() < std::min(options.protect, study.blocks().size()))
+                    suggested.push_back(
+                        search.grown(suggested.empty() ? protected_set{} : suggested.back()));
+                print(human, s, study, suggested);
+                std::fflush(human);
+                // Thousands of intervals that nobody else reads.
+                if (!options.study.output.json_target.empty())
+                    rows.push_back(to_json(s, study, suggested));
+                report.add(s, study);
+                if (!suggested.empty())
+                    add_suggestion(report, how, study, search, suggested.back());
             }
-            print(human, result, options.seed);
-            std::fflush(human);
-            // Hundreds of intervals that nobody else reads.
-            if (!options.output.json_target.empty()) rows.push_back(to_json(result, options.seed));
-        }
-    deliver(options.output.json_target, json{{"schema", "qtk.fairness.sweep/1"},
-                                             {"model", original.name()},
-                                             {"protocol", text.sentence},
-                                             {"calibration", seen.sentence},
-                                             {"seed", options.seed},
-                                             {"environment", environment::now().to_json()},
-                                             {"rows", rows}});
+        deliver(options.study.output.json_target,
+                json{{"schema", "qtk.fairness.sweep/2"},
+                     {"model", study.model().name()},
+                     {"protocol", study.text().sentence},
+                     {"calibration", calibration},
+                     {"seed", options.study.seed},
+                     {"environment", environment::now().to_json()},
+                     {"rows", rows}});
+        deliver(options.study.report, report.str());
+    });
 }
 
 }  // namespace
@@ -160,19 +203,19 @@ void add_sweep(CLI::App& program) {
     auto const options = std::make_shared<sweep_options>();
     CLI::App* const command = program.add_subcommand(
         "sweep", "what every block costs alone, and what protecting it repairs, by language");
-    command->add_option("--model", options->model, "folder or GGUF file")->capture_default_str();
+    options->study.add_to(*command);
     command->add_option("--schemes", options->schemes, "formats with codes")
         ->delimiter(',')
         ->capture_default_str();
     command->add_option("--methods", options->methods, method_help)
         ->delimiter(',')
         ->capture_default_str();
-    command->add_option("--seed", options->seed, "of the intervals")->capture_default_str();
-    options->text.add_to(*command);
-    options->calibration.add_to(*command);
-    command->add_flag("--json{-}", options->output.json_target,
-                      "every figure as JSON, to standard output or --json=FILE");
-    add_threads(*command);
+    command->add_flag("--modules", options->has_modules,
+                      "also every kind of module, and each module of each block");
+    command
+        ->add_option("--protect", options->protect,
+                     "layers to suggest for protection at most; 0: none")
+        ->capture_default_str();
     command->callback([options] { run(*options); });
 }
 

@@ -7,7 +7,10 @@ class App;
 
 namespace app {
 
-/// quant-fairness sweep: every block quantized alone, and every block protected alone.
 void add_sweep(CLI::App& program);
+void add_recommend(CLI::App& program);
+void add_hypothesis(CLI::App& program);
+void add_task(CLI::App& program);
+void add_compare(CLI::App& program);
 
 }  // namespace app
