@@ -85,6 +85,14 @@ with tempfile.TemporaryDirectory() as folder:
     with open(f"{target}/config.json") as file:
         check("the configuration names what was kept", "down_proj" in file.read())
 
+    # AWQ leaves a block alone that is kept as a whole: the folder is less far from the float model than without.
+    whole = f"{folder}/whole_block"
+    done = run("quantize", "--method", "awq:layers", "--scheme", "i3/g64/asym/f16", "--layout", "compressed_tensors", "--recipe", "model.layers.0.*=keep",
+               *calibration, model, whole)
+    check("quantize with a block kept", done.returncode == 0, done.stderr)
+    if done.returncode == 0:
+        check("a kept block repairs", perplexity_of(whole) < 0.99 * perplexity_of(f"{folder}/folded"), perplexity_of(whole))
+
     # Several schemes and methods in one folder: better than one scheme, and read as they were written.
     plain = f"{folder}/plain"
     done = run("quantize", "--method", "rtn", "--scheme", "i3/g64", "--layout", "gptq", *calibration, model, plain)
@@ -146,7 +154,7 @@ with tempfile.TemporaryDirectory() as folder:
         (["--method", "rtn", "--layout", "awq", "--scheme", "i4/g64/asym", "--recipe", "*.o_proj.*=i4/channel/asym"], 2, "one scheme for all layers"),
         (["--method", "rtn", "--recipe", "*.o_proj.*=awq+gptq"], 2, "change whole blocks"),
         (["--method", "rtn", "--recipe", "*.o_proj.*=fp16"], 2, "keep leaves"),
-        (["--method", "awq+gptq", "--recipe", "*.o_proj.*=keep"], 2, "kept layers do not go together"),
+        (["--method", "awq+gptq", "--recipe", "*.o_proj.*=keep"], 2, "kept in a quantized block does not go together"),
         (["--method", "gptq", "--layout", "gguf"], 2, "--layout gguf and the ending .gguf go together"),
     ):
         done = run("quantize", *arguments, model, f"{folder}/none")

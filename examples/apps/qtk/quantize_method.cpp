@@ -202,6 +202,23 @@ void require_layout_holds(qtk::linear const& layer) {
     return plan;
 }
 
+/// A layer that is not among those to be quantized while others of its block are; empty if there is none.
+[[nodiscard]] std::string layer_beside_quantized(qtk::decoder const& model, auto const& shapes) {
+    std::string found;
+    for (std::size_t i = 0; i < model.block_count(); ++i) {
+        std::string kept;
+        bool has_quantized = false;
+        model.for_each_linear_of(i, [&](qtk::linear const& layer) {
+            if (shapes.contains(layer.name()))
+                has_quantized = true;
+            else
+                kept = layer.name();
+        });
+        if (has_quantized && found.empty()) found = kept;
+    }
+    return found;
+}
+
 }  // namespace
 
 void method_output_options::add_to(CLI::App& command) {
@@ -244,10 +261,14 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
                        qtk::to_string(group.scheme));
         return;
     }
-    // A layer that is kept may be folded into: it is floats, but other ones.
-    if (!method.transforms.empty() && !config.ignored.empty())
-        throw qtk::value_error(config.ignored.front() + ": kept layers do not go together with " +
-                               method.name + ". Hint: without smooth and awq");
+    if (std::string const kept = layer_beside_quantized(model.network(), shapes);
+        !method.transforms.empty() && !kept.empty())
+        throw qtk::value_error(kept +
+                               ": a layer that is kept in a quantized block does not go "
+                               "together with " +
+                               method.name +
+                               ", which changes the block's floats. Hint: keep whole blocks, or "
+                               "a method without smooth and awq");
     calibration_text const text = options.calibration.read(model);
     qtk::decoder& network = model.network();
     for (std::size_t i = 0; i < network.block_count(); ++i)

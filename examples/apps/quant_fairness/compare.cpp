@@ -33,11 +33,12 @@ struct compare_options {
 };
 
 struct compare_row {
+    std::size_t study = 0;
     std::string model, calibrated;
     quantization how;
     double bits = 0.0, geomean = 0.0;
     language_costs costs;
-    bool is_paired = true;  ///< with the first row: the same passages are drawn
+    bool is_paired = true;  ///< with the first of all: the same passages are drawn
     std::optional<qtk::resampled_figure> mean_change, gap_change;
     double p_mean = 1.0, p_gap = 1.0;
 };
@@ -67,12 +68,16 @@ struct compare_row {
     return std::min(1.0, 2.0 * std::min(difference.p_above_zero(), negative.p_above_zero()));
 }
 
-/// Differences from the first row, p-values corrected for the number of rows and figures.
+/// Differences from the first row of the same model, and of a model's first row from the first of all; p-values
+/// are corrected for the number of rows and figures.
 void compare_with_first(std::vector<compare_row>& rows) {
     std::vector<double> p;
     for (std::size_t i = 1; i < rows.size(); ++i) {
+        auto const same = [&](compare_row const& row) { return row.study == rows[i].study; };
+        auto const own = static_cast<std::size_t>(std::ranges::find_if(rows, same) - rows.begin());
+        compare_row const& first = rows[own == i ? 0 : own];
         auto const change = [&](cost_figure const& f) {
-            return combined(rows[i].costs.figure(f), rows[0].costs.figure(f), std::minus<double>{});
+            return combined(rows[i].costs.figure(f), first.costs.figure(f), std::minus<double>{});
         };
         rows[i].mean_change = change(mean_cost), rows[i].gap_change = change(cost_gap);
         p.push_back(p_of(*rows[i].mean_change));
@@ -127,7 +132,8 @@ void run(compare_options const& options) {
                         cost_baseline const baseline(
                             losses[0],
                             is_paired ? options.study.seed : qtk::mix64(options.study.seed + s));
-                        rows.push_back({study.model().name(),
+                        rows.push_back({s,
+                                        study.model().name(),
                                         reads ? mix : "",
                                         how,
                                         study.bits_per_weight(how, study.everything()),
@@ -169,7 +175,9 @@ void run(compare_options const& options) {
         for (auto const& row : cells) table.add(row);
         bool const all_paired = std::ranges::all_of(rows, &compare_row::is_paired);
         std::string const meaning = fmt::format(
-            "Changes are from the first row, {}; p is two-sided and corrected for {} tests (Holm).",
+            "Changes are from the first row of a model, of that row itself from the first of all, "
+            "{}; "
+            "p is two-sided and corrected for {} tests (Holm).",
             all_paired ? "paired by passage"
                        : "paired by passage within a model (models score other passages)",
             2 * (rows.size() - 1));

@@ -65,6 +65,36 @@ struct comparison {
     return c;
 }
 
+/// The named set among those sets that hold one of its layers: is it more than that layer?
+struct conditional_rank {
+    std::string layer, figure;
+    std::size_t sets = 0, rank = 1;
+    double p = 1.0;
+};
+
+[[nodiscard]] std::vector<conditional_rank> ranks_with(
+    std::vector<qtk::network_part> const& blocks, std::vector<std::vector<std::size_t>> const& sets,
+    std::vector<language_costs> const& costs) {
+    std::vector<conditional_rank> ranks;
+    if (sets.front().size() < 2) return ranks;
+    for (std::size_t const layer : sets.front())
+        for (auto const& [name, of] :
+             {std::pair("mean cost", &mean_cost), std::pair("gap", &cost_gap)}) {
+            conditional_rank r{blocks[layer].name, name};
+            std::size_t as_good = 0;
+            double const named = of(costs.front().whole);
+            for (std::size_t i = 0; i < sets.size(); ++i) {
+                if (std::ranges::find(sets[i], layer) == sets[i].end()) continue;
+                ++r.sets;
+                r.rank += of(costs[i].whole) < named ? 1u : 0u;
+                as_good += of(costs[i].whole) <= named ? 1u : 0u;  // itself among them
+            }
+            r.p = static_cast<double>(as_good) / static_cast<double>(r.sets);
+            ranks.push_back(std::move(r));
+        }
+    return ranks;
+}
+
 void run(hypothesis_options const& options) {
     static_cast<void>(parse_format(options.scheme));
     require_methods({options.method});
@@ -130,6 +160,13 @@ void run(hypothesis_options const& options) {
             "p: how often a set of this size, drawn at random, leaves no more than the named one. "
             "Two figures, two tests: below 0.025 either is clear (Bonferroni).";
         fmt::print(human, "{}\n{}\n", table.str(), meaning);
+        std::vector<conditional_rank> const conditional = ranks_with(blocks, sets, costs);
+        std::vector<std::string> among;
+        for (conditional_rank const& r : conditional)
+            among.push_back(fmt::format("Among the {} sets with {}: rank {} by the {} left, p {}.",
+                                        r.sets, r.layer, r.rank, r.figure, p_text(r.p)));
+        if (!among.empty()) fmt::print(human, "\nIs it more than one of its layers?\n");
+        for (std::string const& line : among) fmt::print(human, "{}\n", line);
         if (!options.study.output.json_target.empty()) {
             json figures = json::array();
             for (comparison const& c : results)
@@ -141,6 +178,13 @@ void run(hypothesis_options const& options) {
                                    {"p", c.p},
                                    {"best", c.best},
                                    {"best_set", c.best_set}});
+            json with = json::array();
+            for (conditional_rank const& r : conditional)
+                with.push_back({{"layer", r.layer},
+                                {"figure", r.figure},
+                                {"sets", r.sets},
+                                {"rank", r.rank},
+                                {"p", r.p}});
             json all = json::array();
             for (std::size_t i = 0; i < costs.size(); ++i)
                 all.push_back({{"layers", names[i]},
@@ -158,6 +202,7 @@ void run(hypothesis_options const& options) {
                          {"is_sample", is_sample},
                          {"unprotected", costs_json(unprotected, study.language_names())},
                          {"figures", figures},
+                         {"among_sets_with", with},
                          {"sets", all},
                          {"seed", options.study.seed},
                          {"environment", environment::now().to_json()}});
@@ -167,6 +212,7 @@ void run(hypothesis_options const& options) {
         report.page().heading(how.name() + ": " + names[0] + " against " + others);
         report.page().table(header, rows);
         report.page().paragraph(meaning);
+        report.page().list(among);
         std::vector<std::size_t> order(costs.size());
         for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
         std::ranges::sort(order, {}, [&](std::size_t i) { return mean_cost(costs[i].whole); });

@@ -2,8 +2,8 @@
 //
 // What does a network do when only some of its parts are quantized? A network and its quantized twin are run
 // together: many mixtures at once, and those that begin alike share the activations up to the block where
-// they part. Protecting or quantizing each of n blocks alone takes n (n + 3) runs of a block a window instead
-// of n (2 n + 2).
+// they part. Protecting or quantizing each of 12 blocks alone takes 176 runs of a block a window instead of
+// 312; all 220 sets of three take 999 instead of 2,640.
 //
 // A mixture that quantizes a block as a whole takes the twin's; one that leaves it alone takes the original.
 // Within a block, modules that stay float take their weights as the method had prepared them for rounding
