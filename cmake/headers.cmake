@@ -232,6 +232,7 @@ set(QTK_HEADERS
     qtk/method/learned.hpp
     qtk/method/learned_range.hpp
     qtk/method/llm_int8.hpp
+    qtk/method/lsq.hpp
     qtk/method/omniquant.hpp
     qtk/method/rotation.hpp
     qtk/method/rtn.hpp
