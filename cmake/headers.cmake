@@ -74,9 +74,11 @@ set(QTK_HEADERS
     qtk/io/byte_level_bpe.hpp
     qtk/io/byte_reader.hpp
     qtk/io/checkpoint.hpp
+    qtk/io/cifar.hpp
     qtk/io/compressed_fp4_file.hpp
     qtk/io/compressed_tensors_file.hpp
     qtk/io/descriptor.hpp
+    qtk/io/digits.hpp
     qtk/io/dtype.hpp
     qtk/io/encoded_layer.hpp
     qtk/io/gguf.hpp
@@ -85,6 +87,8 @@ set(QTK_HEADERS
     qtk/io/gguf_value.hpp
     qtk/io/gguf_writer.hpp
     qtk/io/gptq_file.hpp
+    qtk/io/idx.hpp
+    qtk/io/image.hpp
     qtk/io/imatrix_file.hpp
     qtk/io/json_fields.hpp
     qtk/io/layer_layout.hpp
