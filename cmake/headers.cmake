@@ -89,6 +89,7 @@ set(QTK_HEADERS
     qtk/io/gptq_file.hpp
     qtk/io/idx.hpp
     qtk/io/image.hpp
+    qtk/io/image_preprocess.hpp
     qtk/io/imatrix_file.hpp
     qtk/io/json_fields.hpp
     qtk/io/layer_layout.hpp
@@ -98,6 +99,7 @@ set(QTK_HEADERS
     qtk/io/llm_int8_file.hpp
     qtk/io/mapped_file.hpp
     qtk/io/name_index.hpp
+    qtk/io/netpbm.hpp
     qtk/io/normal_form_c.hpp
     qtk/io/normal_form_tables.hpp
     qtk/io/npy.hpp
