@@ -29,6 +29,7 @@ set(QTK_HEADERS
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/work.hpp
+    qtk/eval/bit_assignment.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
