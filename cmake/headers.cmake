@@ -90,8 +90,10 @@ set(QTK_HEADERS
     qtk/io/gptq_file.hpp
     qtk/io/idx.hpp
     qtk/io/image.hpp
+    qtk/io/image_folder.hpp
     qtk/io/image_preprocess.hpp
     qtk/io/imatrix_file.hpp
+    qtk/io/jpeg_png.hpp
     qtk/io/json_fields.hpp
     qtk/io/layer_layout.hpp
     qtk/io/layer_targets.hpp
