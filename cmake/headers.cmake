@@ -243,6 +243,7 @@ set(QTK_HEADERS
     qtk/method/llm_int8.hpp
     qtk/method/lsq.hpp
     qtk/method/omniquant.hpp
+    qtk/method/ranking_loss.hpp
     qtk/method/rotation.hpp
     qtk/method/rtn.hpp
     qtk/method/smooth_quant.hpp
@@ -299,6 +300,7 @@ set(QTK_HEADERS
     qtk/quantize.hpp
     qtk/quantize_any.hpp
     qtk/quantizer/any_quantizer.hpp
+    qtk/quantizer/softmax_quantizer.hpp
     qtk/quantizer/tile_quantizer.hpp
     qtk/range/entropy.hpp
     qtk/range/minmax.hpp
