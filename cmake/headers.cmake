@@ -29,6 +29,7 @@ set(QTK_HEADERS
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/work.hpp
+    qtk/eval/bit_assignment.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
@@ -74,9 +75,11 @@ set(QTK_HEADERS
     qtk/io/byte_level_bpe.hpp
     qtk/io/byte_reader.hpp
     qtk/io/checkpoint.hpp
+    qtk/io/cifar.hpp
     qtk/io/compressed_fp4_file.hpp
     qtk/io/compressed_tensors_file.hpp
     qtk/io/descriptor.hpp
+    qtk/io/digits.hpp
     qtk/io/dtype.hpp
     qtk/io/encoded_layer.hpp
     qtk/io/gguf.hpp
@@ -85,7 +88,12 @@ set(QTK_HEADERS
     qtk/io/gguf_value.hpp
     qtk/io/gguf_writer.hpp
     qtk/io/gptq_file.hpp
+    qtk/io/idx.hpp
+    qtk/io/image.hpp
+    qtk/io/image_folder.hpp
+    qtk/io/image_preprocess.hpp
     qtk/io/imatrix_file.hpp
+    qtk/io/jpeg_png.hpp
     qtk/io/json_fields.hpp
     qtk/io/layer_layout.hpp
     qtk/io/layer_targets.hpp
@@ -94,6 +102,7 @@ set(QTK_HEADERS
     qtk/io/llm_int8_file.hpp
     qtk/io/mapped_file.hpp
     qtk/io/name_index.hpp
+    qtk/io/netpbm.hpp
     qtk/io/normal_form_c.hpp
     qtk/io/normal_form_tables.hpp
     qtk/io/npy.hpp
@@ -232,7 +241,9 @@ set(QTK_HEADERS
     qtk/method/learned.hpp
     qtk/method/learned_range.hpp
     qtk/method/llm_int8.hpp
+    qtk/method/lsq.hpp
     qtk/method/omniquant.hpp
+    qtk/method/ranking_loss.hpp
     qtk/method/rotation.hpp
     qtk/method/rtn.hpp
     qtk/method/smooth_quant.hpp
@@ -289,6 +300,7 @@ set(QTK_HEADERS
     qtk/quantize.hpp
     qtk/quantize_any.hpp
     qtk/quantizer/any_quantizer.hpp
+    qtk/quantizer/softmax_quantizer.hpp
     qtk/quantizer/tile_quantizer.hpp
     qtk/range/entropy.hpp
     qtk/range/minmax.hpp

@@ -6,7 +6,8 @@
 #   qtk::simd     xsimd on the portable path of the kernels
 #   qtk::xtensor  <qtk/xtensor.hpp> and every header above it
 #   qtk::openmp   threads in the kernels
-#   qtk::models   files, tokenizers and networks: xtensor, nlohmann_json, PCRE2, a CBLAS if any
+#   qtk::models   files, tokenizers and networks: xtensor, nlohmann_json, PCRE2, a CBLAS and
+#                 stb_image if any
 #   qtk::cuda     device headers and the CUDA runtime
 #
 # No version is asked for: the packages' own version files demand exact majors, and a range that
@@ -54,12 +55,19 @@ function(qtk_parts_of_models)
   if(PkgConfig_FOUND)
     pkg_check_modules(qtk_pcre2 QUIET IMPORTED_TARGET libpcre2-8)
     pkg_check_modules(qtk_cblas QUIET IMPORTED_TARGET openblas)
+    pkg_check_modules(qtk_stb QUIET IMPORTED_TARGET stb)
   endif()
   if(TARGET PkgConfig::qtk_cblas)
     list(APPEND links PkgConfig::qtk_cblas)
-    set(defines QTK_HAS_CBLAS=1 PARENT_SCOPE)
+    list(APPEND defines QTK_HAS_CBLAS=1)
+  endif()
+  # Debian's package has a library; where stb is headers alone, its functions would be missing.
+  if(TARGET PkgConfig::qtk_stb AND "stb" IN_LIST qtk_stb_LIBRARIES)
+    list(APPEND links PkgConfig::qtk_stb)
+    list(APPEND defines QTK_HAS_STB=1)
   endif()
   set(links ${links} PARENT_SCOPE)
+  set(defines ${defines} PARENT_SCOPE)
 endfunction()
 
 function(qtk_parts_of_cuda)

@@ -44,7 +44,8 @@ need_compiler() { need g++ g++ cmake cmake ninja ninja-build pkg-config pkg-conf
 need_libraries() {
     need '<xtensor/xtensor.hpp>' libxtensor-dev '<xsimd/xsimd.hpp>' libxsimd-dev \
         '<nlohmann/json.hpp>' nlohmann-json3-dev '<CLI/CLI.hpp>' libcli11-dev \
-        '<fmt/format.h>' libfmt-dev pkg:libpcre2-8 libpcre2-dev pkg:openblas libopenblas-dev
+        '<fmt/format.h>' libfmt-dev pkg:libpcre2-8 libpcre2-dev pkg:openblas libopenblas-dev \
+        pkg:stb libstb-dev
 }
 
 # What draws the charts of a report; without it reports have tables alone.

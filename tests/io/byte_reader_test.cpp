@@ -25,3 +25,13 @@ TEST_CASE("a short read names file, byte, what was wanted and what is left") {
     CHECK_THROWS_AS(reader.take_bytes(~std::uint64_t{0}, "everything"), qtk::io_error);
     CHECK(reader.remaining() == 3);
 }
+
+TEST_CASE("a number whose first byte is the highest is read, and missing bytes are named") {
+    std::array<std::byte, 5> const bytes{std::byte{0}, std::byte{0}, std::byte{8}, std::byte{3},
+                                         std::byte{255}};
+    qtk::byte_reader reader(bytes, "a.idx");
+    CHECK(reader.take_big_endian<std::uint32_t>("the number") == 0x803u);
+    CHECK_THROWS_WITH_AS((void)reader.take_big_endian<std::uint32_t>("a length"),
+                         doctest::Contains("a.idx: byte 4: a length needs 4 bytes"), qtk::io_error);
+    CHECK(reader.take_big_endian<std::uint8_t>("the last") == 255);
+}

@@ -70,6 +70,14 @@ class byte_reader {
     requires std::integral<T> || std::floating_point<T> T take(std::string_view what) {
         return load_little_endian<T>(take_bytes(sizeof(T), what).data());
     }
+    /// The same for a number whose first byte is the highest.
+    template <std::unsigned_integral T>
+    T take_big_endian(std::string_view what) {
+        T value = 0;
+        for (std::byte const byte : take_bytes(sizeof(T), what))
+            value = static_cast<T>(value << 8 | std::to_integer<T>(byte));
+        return value;
+    }
 
   private:
     std::span<std::byte const> bytes_;

@@ -37,6 +37,16 @@ struct io_limits {
     std::size_t token_bytes = 1024;
     /// Bytes of a split pattern in tokenizer.json.
     std::size_t pattern_bytes = std::size_t{16} << 10;
+    /// Pixels along a side of an image, and in all of it; the largest of ImageNet has 6 * 10^7.
+    std::uint64_t image_side = std::uint64_t{1} << 15;
+    std::uint64_t image_pixels = std::uint64_t{1} << 26;
+    /// Bytes of the file of one image.
+    std::uint64_t image_file_bytes = std::uint64_t{64} << 20;
+    /// Bytes of all pixels of a set that is held in memory.
+    std::uint64_t image_set_bytes = std::uint64_t{8} << 30;
+    /// Images of a folder, and classes: a label has 16 bits.
+    std::size_t images = std::size_t{1} << 24;
+    std::size_t classes = 65'536;
 };
 
 }  // namespace qtk
