@@ -214,7 +214,9 @@ set(QTK_HEADERS
     qtk/math/blas.hpp
     qtk/math/cholesky.hpp
     qtk/math/hadamard.hpp
+    qtk/math/nnls.hpp
     qtk/math/paley.hpp
+    qtk/math/singular_values.hpp
     qtk/math/transpose.hpp
     qtk/method/adam.hpp
     qtk/method/adaround.hpp
