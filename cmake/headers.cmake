@@ -23,6 +23,7 @@ set(QTK_HEADERS
     qtk/core/random.hpp
     qtk/core/scheme.hpp
     qtk/core/spelling.hpp
+    qtk/energy/hierarchy.hpp
     qtk/energy/joules.hpp
     qtk/energy/meter.hpp
     qtk/energy/model.hpp
