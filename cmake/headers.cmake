@@ -27,6 +27,7 @@ set(QTK_HEADERS
     qtk/energy/joules.hpp
     qtk/energy/meter.hpp
     qtk/energy/model.hpp
+    qtk/energy/power_bounds.hpp
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/work.hpp
