@@ -23,6 +23,7 @@ set(QTK_HEADERS
     qtk/core/random.hpp
     qtk/core/scheme.hpp
     qtk/core/spelling.hpp
+    qtk/energy/coefficients.hpp
     qtk/energy/hierarchy.hpp
     qtk/energy/joules.hpp
     qtk/energy/meter.hpp
@@ -30,6 +31,7 @@ set(QTK_HEADERS
     qtk/energy/power_bounds.hpp
     qtk/energy/published.hpp
     qtk/energy/table.hpp
+    qtk/energy/table_json.hpp
     qtk/energy/work.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
