@@ -28,10 +28,13 @@ set(QTK_HEADERS
     qtk/energy/joules.hpp
     qtk/energy/meter.hpp
     qtk/energy/model.hpp
+    qtk/energy/nvml.hpp
+    qtk/energy/nvml_meter.hpp
     qtk/energy/power_bounds.hpp
     qtk/energy/published.hpp
     qtk/energy/table.hpp
     qtk/energy/table_json.hpp
+    qtk/energy/trace_meter.hpp
     qtk/energy/work.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
