@@ -23,6 +23,8 @@ set(QTK_HEADERS
     qtk/core/random.hpp
     qtk/core/scheme.hpp
     qtk/core/spelling.hpp
+    qtk/energy/calibration.hpp
+    qtk/energy/calibration_plan.hpp
     qtk/energy/coefficients.hpp
     qtk/energy/hierarchy.hpp
     qtk/energy/joules.hpp
@@ -30,6 +32,7 @@ set(QTK_HEADERS
     qtk/energy/model.hpp
     qtk/energy/nvml.hpp
     qtk/energy/nvml_meter.hpp
+    qtk/energy/observation.hpp
     qtk/energy/power_bounds.hpp
     qtk/energy/published.hpp
     qtk/energy/table.hpp

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/energy/table_json.hpp>
 // The header under test comes first, so that it is seen to need nothing else.
+#include <qtk/energy/calibration.hpp>
+#include <qtk/energy/calibration_plan.hpp>
 #include <qtk/energy/model.hpp>
+#include <qtk/energy/published.hpp>
 
 #include <doctest/doctest.h>
 
@@ -67,6 +70,31 @@ TEST_CASE("a table comes back from its file as it was, bit for bit") {
     qtk::write_energy_table(path, fitted());
     CHECK(qtk::read_energy_table(path) == fitted());
     CHECK(folder.files() == 1);
+}
+
+TEST_CASE("a table fitted to observations comes back as it was, with its record") {
+    auto machine = qtk::priced_hierarchy();
+    machine.memories.pop_back();
+    auto const plan = qtk::calibration_plan({.replicates = 1});
+    auto const observed = qtk::expected_observations(plan, machine, qtk::horowitz_45nm{});
+    auto const table =
+        qtk::calibrate(observed, {"here", "2026-01-31", "a machine", "no meter: planned"},
+                       {.bootstrap = {.resamples = 20}});
+    test::scratch_folder const folder;
+    auto const path = folder / "fitted.json";
+    qtk::write_energy_table(path, table);
+    auto const again = qtk::read_energy_table(path);
+    CHECK(again == table);
+    REQUIRE(again.calibration.has_value());
+    CHECK(again.calibration->date == "2026-01-31");
+    CHECK(again.calibration->machine == "a machine");
+    CHECK(again.calibration->meter == "no meter: planned");
+    CHECK(again.calibration->r_squared == doctest::Approx(1.0));
+    CHECK(again.calibration->mape < 1e-9);
+    CHECK(qtk::report_line(again).find("additions are inside") != std::string::npos);
+    std::vector const layers{observed[0].works[0]};
+    CHECK(qtk::estimate_energy(layers, again).total() ==
+          qtk::estimate_energy(layers, table).total());
 }
 
 TEST_CASE("what is wrong is named with the file") {

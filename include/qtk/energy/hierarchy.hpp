@@ -8,8 +8,7 @@
 //     m k bits_x + n k bits_W + m n bits_acc <= C                 one tile of each lies there
 //
 // with k = K or 1. A tile as deep as the product (k = K) stays while the inner loop runs: weights
-// (or activations, whichever order is cheaper) then cross once, and both do where the other's tile
-// is all of it. The cheapest tile is taken. The far memory of the next level is unaware of it: each
+// (or activations, whichever order is cheaper) then cross once. The cheapest tile is taken. The far memory of the next level is unaware of it: each
 // level is cut on its own.
 //
 // Assumed: memories hold exactly what the tiles need (no conflicts, no prefetch, nothing else lies
@@ -125,8 +124,7 @@ struct tiled_product {
     [[nodiscard]] product_traffic with_tile(double rows, double outputs, double depth) const {
         double const down = std::ceil(m / rows), across = std::ceil(n / outputs);
         if (depth < k) return traffic(down, across);
-        auto const weights_stay = traffic(1.0, rows >= m ? 1.0 : across);
-        auto const inputs_stay = traffic(outputs >= n ? 1.0 : down, 1.0);
+        auto const weights_stay = traffic(1.0, across), inputs_stay = traffic(down, 1.0);
         return weights_stay.total() <= inputs_stay.total() ? weights_stay : inputs_stay;
     }
 };
