@@ -8,14 +8,14 @@
 //     m k bits_x + n k bits_W + m n bits_acc <= C                 one tile of each lies there
 //
 // with k = K or 1. A tile as deep as the product (k = K) stays while the inner loop runs: weights
-// (or activations, whichever order is cheaper) then cross once. The cheapest tile is taken. The far memory of the next level is unaware of it: each
-// level is cut on its own.
+// (or activations, whichever order is cheaper) then cross once. The cheapest tile is taken, for each
+// level on its own.
 //
 // Assumed: memories hold exactly what the tiles need (no conflicts, no prefetch, nothing else lies
 // there, no second buffer); each word that is fetched is charged once, to the memory it comes from
 // (its arrival in the nearer one is inside that coefficient); outputs leave once, at their own
-// width, and partial sums never leave the nearer memory. It is a bound from below for this order of
-// loops, and what a cache of least recent use does on a plain loop is more.
+// width, and partial sums never leave the nearer memory. For these orders of loops no tile fetches
+// less; a cache that evicts what was least recently used fetches more.
 #pragma once
 
 #include <qtk/core/error.hpp>

@@ -138,7 +138,7 @@ struct relative_amounts {
 
     /// The two columns with the smallest angle between them, for a message.
     [[nodiscard]] std::string most_alike() const {
-        auto const unit = detail::columns_of(view(), true);
+        auto const unit = detail::column_vectors(view(), true);
         double largest = -1.0;
         std::string names;
         for (std::size_t i = 0; i < unit.size(); ++i)

@@ -99,7 +99,7 @@ inline constexpr peak_rate epyc_7763_rates[] = {{arithmetic::integer, 8, 5.0176e
 struct t4_power_bound : detail::power_bound_table<t4_power_bound> {
     static constexpr std::string_view name = "t4_power_bound";
     static constexpr std::string_view citation =
-        "NVIDIA T4 Tensor Core GPU data sheet, 2019: TDP / peak rate, an upper bound";
+        "NVIDIA T4 Tensor Core GPU data sheet (a GPU of 2018): TDP / peak rate, an upper bound";
     static constexpr data_sheet sheet{70.0, 320e9, detail::t4_rates};
 };
 
@@ -108,8 +108,8 @@ struct t4_power_bound : detail::power_bound_table<t4_power_bound> {
 struct h200_power_bound : detail::power_bound_table<h200_power_bound> {
     static constexpr std::string_view name = "h200_power_bound";
     static constexpr std::string_view citation =
-        "NVIDIA H200 Tensor Core GPU data sheet (SXM), 2023, rates without sparsity: TDP / peak "
-        "rate, an upper bound";
+        "NVIDIA H200 Tensor Core GPU data sheet (SXM, a GPU of 2023), rates without sparsity: TDP "
+        "/ peak rate, an upper bound";
     static constexpr data_sheet sheet{700.0, 4.8e12, detail::h200_rates};
 };
 
@@ -120,8 +120,9 @@ struct h200_power_bound : detail::power_bound_table<h200_power_bound> {
 struct epyc_7763_power_bound : detail::power_bound_table<epyc_7763_power_bound> {
     static constexpr std::string_view name = "epyc_7763_power_bound";
     static constexpr std::string_view citation =
-        "AMD EPYC 7763 product page, 2021 (280 W, 64 cores, 2.45 GHz, 204.8 GB/s) at 32 fp32 "
-        "operations a cycle and core: TDP / peak rate, an upper bound without the DRAM's power";
+        "AMD EPYC 7763 product page (a processor of 2021: 280 W, 64 cores, 2.45 GHz, 204.8 GB/s) "
+        "at 32 fp32 operations a cycle and core: TDP / peak rate, an upper bound without the "
+        "DRAM's power";
     static constexpr data_sheet sheet{280.0, 204.8e9, detail::epyc_7763_rates};
 };
 

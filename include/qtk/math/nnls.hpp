@@ -110,7 +110,7 @@ class unit_columns {
     std::vector<double> norm_, b_;
 };
 
-[[nodiscard]] inline double length_of(std::span<double const> v) noexcept {
+[[nodiscard]] inline double euclidean_length(std::span<double const> v) noexcept {
     double squares = 0.0;
     for (double const value : v) squares += value * value;
     return std::sqrt(squares);
@@ -140,7 +140,7 @@ class unit_columns {
     std::vector<char> is_chosen(n), is_refused(n);
     double const least = 64.0 * std::numeric_limits<double>::epsilon() *
                          static_cast<double>(std::max<std::size_t>(a.rows, 1)) *
-                         detail::length_of(b);
+                         detail::euclidean_length(b);
     // A set of chosen columns never comes back, so this ends; the bound is for rounding's sake.
     for (std::size_t steps = 0; steps < 100 * (n + 1); ++steps) {
         std::vector<double> const r = problem.residual(x);
@@ -152,7 +152,7 @@ class unit_columns {
             if (slope > steepest) steepest = slope, entering = j;
         }
         if (entering == n) {
-            nnls_result result{.x = x, .residual_norm = detail::length_of(r)};
+            nnls_result result{.x = x, .residual_norm = detail::euclidean_length(r)};
             for (std::size_t j = 0; j < n; ++j)
                 if (x[j] > 0.0) result.x[j] /= problem.norm(j);
             return result;

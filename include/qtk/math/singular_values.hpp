@@ -22,8 +22,8 @@ namespace qtk {
 namespace detail {
 
 /// Columns of `a`, each divided by its length if `to_unit`; a column of zeros stays.
-[[nodiscard]] inline std::vector<std::vector<double>> columns_of(matrix_view<double const> a,
-                                                                 bool to_unit) {
+[[nodiscard]] inline std::vector<std::vector<double>> column_vectors(matrix_view<double const> a,
+                                                                     bool to_unit) {
     std::vector<std::vector<double>> columns(a.cols, std::vector<double>(a.rows));
     for (std::size_t j = 0; j < a.cols; ++j) {
         double squares = 0.0;
@@ -41,7 +41,8 @@ namespace detail {
     return columns;
 }
 
-[[nodiscard]] inline std::vector<double> jacobi(std::vector<std::vector<double>> columns) {
+[[nodiscard]] inline std::vector<double> one_sided_jacobi(
+    std::vector<std::vector<double>> columns) {
     std::size_t const n = columns.size();
     auto const dot = [](std::vector<double> const& u, std::vector<double> const& v) {
         double sum = 0.0;
@@ -83,7 +84,7 @@ namespace detail {
 /// The singular values of a [rows, columns], one a column, in descending order; with fewer rows
 /// than columns the last ones are zero but for rounding. nonfinite_error for NaN and infinity.
 [[nodiscard]] inline std::vector<double> singular_values(matrix_view<double const> a) {
-    return detail::jacobi(detail::columns_of(a, false));
+    return detail::one_sided_jacobi(detail::column_vectors(a, false));
 }
 
 /// The largest singular value over the smallest when every column has length 1: what is left of a
@@ -91,7 +92,7 @@ namespace detail {
 /// infinity where a column is zero or depends on others (to 15 digits); 1 without columns.
 [[nodiscard]] inline double column_condition(matrix_view<double const> a) {
     if (a.cols == 0) return 1.0;
-    auto const values = detail::jacobi(detail::columns_of(a, true));
+    auto const values = detail::one_sided_jacobi(detail::column_vectors(a, true));
     double const rounding = 4.0 * static_cast<double>(std::max(a.rows, a.cols)) *
                             std::numeric_limits<double>::epsilon() * values.front();
     return values.back() > rounding ? values.front() / values.back()
