@@ -23,11 +23,21 @@ set(QTK_HEADERS
     qtk/core/random.hpp
     qtk/core/scheme.hpp
     qtk/core/spelling.hpp
+    qtk/energy/calibration.hpp
+    qtk/energy/calibration_plan.hpp
+    qtk/energy/coefficients.hpp
+    qtk/energy/hierarchy.hpp
     qtk/energy/joules.hpp
     qtk/energy/meter.hpp
     qtk/energy/model.hpp
+    qtk/energy/nvml.hpp
+    qtk/energy/nvml_meter.hpp
+    qtk/energy/observation.hpp
+    qtk/energy/power_bounds.hpp
     qtk/energy/published.hpp
     qtk/energy/table.hpp
+    qtk/energy/table_json.hpp
+    qtk/energy/trace_meter.hpp
     qtk/energy/work.hpp
     qtk/eval/bit_assignment.hpp
     qtk/eval/corpus.hpp
@@ -223,7 +233,9 @@ set(QTK_HEADERS
     qtk/math/blas.hpp
     qtk/math/cholesky.hpp
     qtk/math/hadamard.hpp
+    qtk/math/nnls.hpp
     qtk/math/paley.hpp
+    qtk/math/singular_values.hpp
     qtk/math/transpose.hpp
     qtk/method/adam.hpp
     qtk/method/adaround.hpp

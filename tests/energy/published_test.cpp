@@ -23,10 +23,12 @@ TEST_CASE("tables are found by name") {
     for (std::string_view const name : qtk::energy_table_names)
         CHECK(qtk::with_energy_table(
                   name, [](auto const& table) { return std::string(table.name); }) == name);
-    CHECK(qtk::energy_table_names.size() == 3);
+    CHECK(qtk::energy_table_names.size() == 6);
     CHECK(qtk::energy_table_names[0] == "quadratic_linear_1_200");
     CHECK(qtk::energy_table_names[1] == "horowitz_45nm");
     CHECK(qtk::energy_table_names[2] == "tpu_7nm");
+    // Bounds are called so.
+    for (std::size_t i = 3; i < 6; ++i) CHECK(qtk::energy_table_names[i].ends_with("_power_bound"));
 }
 
 TEST_CASE("an unknown table is answered with the known ones") {
@@ -43,6 +45,16 @@ TEST_CASE("every table says where it comes from") {
         CHECK(qtk::with_energy_table(name, [](auto const& table) {
             return table.citation.find("20") != std::string_view::npos;
         }));
+}
+
+TEST_CASE("every table says what it ignores, in the line above its joules") {
+    for (std::string_view const name : qtk::energy_table_names) {
+        std::string const line =
+            qtk::with_energy_table(name, [](auto const& table) { return report_line(table); });
+        CHECK(line.starts_with("energy table " + std::string(name) + ": "));
+        CHECK(line.find("; ignores ") != std::string::npos);
+        CHECK(line.find("static power") != std::string::npos);
+    }
 }
 
 TEST_CASE("a 32-bit DRAM word costs 200 multiply-accumulates in the 1:200 table") {

@@ -60,3 +60,14 @@ TEST_CASE("widths that no circuit has are refused") {
     CHECK_THROWS_WITH_AS((void)qtk::detail::adder_width(qtk::operand_of(qtk::nf4)),
                          doctest::Contains("codebook"), qtk::value_error);
 }
+
+TEST_CASE(
+    "a report says whose coefficients they are, and what they leave out or that they are silent") {
+    CHECK(qtk::report_line(fitted{}) ==
+          "energy table fitted: a meter; does not say what it ignores");
+    struct frank : fitted {
+        std::string ignores = "everything but products";
+    };
+    CHECK(qtk::report_line(frank{}) ==
+          "energy table fitted: a meter; ignores everything but products");
+}

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <utility>
 
 using qtk::computed_as;
 using qtk::operand;
@@ -85,4 +86,16 @@ TEST_CASE("a count that is no count is refused by name") {
                          doctest::Contains("weight_storage_bits"), qtk::value_error);
     CHECK_THROWS_WITH_AS((void)work_of(qtk::linear_layer{.input_fetches = 0.5}),
                          doctest::Contains("input_fetches"), qtk::value_error);
+}
+
+TEST_CASE("every memory has a name and its place in the traffic") {
+    qtk::traffic moved{1.0, 2.0, 3.0, 4.0};
+    double sum = 0.0;
+    for (qtk::memory_level const level : qtk::memory_levels) {
+        moved.at(level) *= 10.0;
+        sum += std::as_const(moved).at(level);
+    }
+    CHECK(sum == 100.0);
+    CHECK(moved.sram_32kib == 30.0);
+    CHECK(to_string(qtk::memory_level::sram_8kib) == "sram_8kib");
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whose joules? Three coefficient tables from the literature, by name. They differ by factors of 3
-// to 10 for the same operation, so a result without its table's name says nothing.
+// Whose joules? Three coefficient tables from the literature, by name, and the bounds of
+// <qtk/energy/power_bounds.hpp>. The three differ by factors of 3 to 10 for the same operation, so
+// a result without its table's name says nothing.
 //
 // Between published widths a multiplier costs in proportion to the product of its two widths and an
 // adder in proportion to its width, piecewise through the published points (the published ones bear
@@ -10,6 +11,7 @@
 
 #include <qtk/core/error.hpp>
 #include <qtk/energy/joules.hpp>
+#include <qtk/energy/power_bounds.hpp>
 #include <qtk/energy/table.hpp>
 #include <qtk/energy/work.hpp>
 
@@ -31,6 +33,8 @@ struct quadratic_linear_1_200 {
     static constexpr std::string_view citation =
         "quadratic MAC (3.2 pJ at 32 bits), linear DRAM (640 pJ a 32-bit word); coefficients from "
         "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014";
+    static constexpr std::string_view ignores =
+        "scales, activations, on-chip memories, reuse, decoding, control, static power";
 
     [[nodiscard]] static constexpr joules e_mul(operand weight, operand) {
         double const share = detail::width(weight) / 32.0;
@@ -55,6 +59,8 @@ struct horowitz_45nm {
     static constexpr std::string_view citation =
         "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014 "
         "(45 nm, 0.9 V; figures from secondary sources)";
+    static constexpr std::string_view ignores =
+        "decoding codes, scales' arithmetic, instruction fetch, control, wires, static power";
 
     [[nodiscard]] static constexpr joules e_mul(operand weight, operand activation) {
         constexpr detail::priced_size integer[] = {{8 * 8, 0.2}, {32 * 32, 3.1}};
@@ -97,6 +103,8 @@ struct tpu_7nm {
     static constexpr std::string_view citation =
         "N. Jouppi et al., Ten lessons from three generations shaped Google's TPUv4i, ISCA 2021 "
         "(7 nm, HBM2; figures from secondary sources, unchecked)";
+    static constexpr std::string_view ignores =
+        "decoding codes, scales' arithmetic, instruction fetch, control, wires, static power";
 
     [[nodiscard]] static constexpr joules e_mul(operand weight, operand activation) {
         constexpr detail::priced_size integer[] = {{8 * 8, 0.07}, {32 * 32, 1.48}};
@@ -140,7 +148,8 @@ static_assert(energy_table<horowitz_45nm>);
 static_assert(energy_table<tpu_7nm>);
 
 /// All published tables, in the order in which help texts list them.
-using published_tables = std::tuple<quadratic_linear_1_200, horowitz_45nm, tpu_7nm>;
+using published_tables = std::tuple<quadratic_linear_1_200, horowitz_45nm, tpu_7nm, t4_power_bound,
+                                    h200_power_bound, epyc_7763_power_bound>;
 
 /// The names that with_energy_table knows.
 inline constexpr auto energy_table_names = []<typename... Tables>(std::tuple<Tables...>) {

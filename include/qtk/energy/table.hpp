@@ -31,6 +31,18 @@ concept energy_table = requires(T const table, operand number, memory_level leve
     { table.moved(work) } -> std::same_as<traffic>;
 };
 
+/// The line that a report prints above joules: whose coefficients, from where, and what they leave
+/// out. A table says the last in a member `ignores`; one without it is reported to be silent.
+template <energy_table Table>
+[[nodiscard]] std::string report_line(Table const& table) {
+    std::string line = "energy table " + std::string(std::string_view(table.name)) + ": " +
+                       std::string(std::string_view(table.citation)) + "; ";
+    if constexpr (requires { std::string_view(table.ignores); })
+        if (!std::string_view(table.ignores).empty())
+            return line + "ignores " + std::string(std::string_view(table.ignores));
+    return line + "does not say what it ignores";
+}
+
 namespace detail {
 
 /// A published figure: the energy of an operation of a given size (adders: width; multipliers:

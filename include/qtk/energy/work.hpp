@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <string>
+#include <string_view>
 
 namespace qtk {
 
@@ -73,10 +74,29 @@ struct multiplication {
 
 /// Memories that published tables price, far to near.
 enum class memory_level { dram, sram_1mib, sram_32kib, sram_8kib };
+inline constexpr memory_level memory_levels[] = {memory_level::dram, memory_level::sram_1mib,
+                                                 memory_level::sram_32kib, memory_level::sram_8kib};
+
+[[nodiscard]] constexpr std::string_view to_string(memory_level level) noexcept {
+    return level == memory_level::dram         ? "dram"
+           : level == memory_level::sram_1mib  ? "sram_1mib"
+           : level == memory_level::sram_32kib ? "sram_32kib"
+                                               : "sram_8kib";
+}
 
 /// Bits that cross each memory.
 struct traffic {
     double dram = 0.0, sram_1mib = 0.0, sram_32kib = 0.0, sram_8kib = 0.0;
+
+    [[nodiscard]] constexpr double& at(memory_level level) noexcept {
+        return level == memory_level::dram         ? dram
+               : level == memory_level::sram_1mib  ? sram_1mib
+               : level == memory_level::sram_32kib ? sram_32kib
+                                                   : sram_8kib;
+    }
+    [[nodiscard]] constexpr double at(memory_level level) const noexcept {
+        return traffic(*this).at(level);
+    }
 };
 
 /// One layer's work for whatever unit the caller counts in (a token, a batch, an image).
