@@ -266,6 +266,7 @@ set(QTK_HEADERS
     qtk/model/gradient_linear.hpp
     qtk/model/gradient_norm.hpp
     qtk/model/grouped_rows.hpp
+    qtk/model/image.hpp
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
