@@ -254,6 +254,7 @@ set(QTK_HEADERS
     qtk/model/config_gpt.hpp
     qtk/model/config_llama.hpp
     qtk/model/config_reader.hpp
+    qtk/model/convolution.hpp
     qtk/model/decoder.hpp
     qtk/model/decoder_config.hpp
     qtk/model/embedding.hpp
@@ -277,6 +278,7 @@ set(QTK_HEADERS
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp
+    qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp
