@@ -243,6 +243,7 @@ set(QTK_HEADERS
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
+    qtk/model/batch_norm.hpp
     qtk/model/block.hpp
     qtk/model/block_gradient.hpp
     qtk/model/block_reconstruction.hpp
@@ -287,6 +288,7 @@ set(QTK_HEADERS
     qtk/model/smooth.hpp
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
+    qtk/model/vision_reader.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
