@@ -279,6 +279,7 @@ set(QTK_HEADERS
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp
+    qtk/model/patch_attention.hpp
     qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
     qtk/model/resnet.hpp
@@ -290,6 +291,7 @@ set(QTK_HEADERS
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
     qtk/model/vision_reader.hpp
+    qtk/model/vit.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
