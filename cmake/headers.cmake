@@ -290,6 +290,7 @@ set(QTK_HEADERS
     qtk/model/smooth.hpp
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
+    qtk/model/vision_model.hpp
     qtk/model/vision_reader.hpp
     qtk/model/vit.hpp
     qtk/model/weight_matrix.hpp
