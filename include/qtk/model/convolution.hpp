@@ -109,14 +109,14 @@ inline void lay_out_windows(image_view images, convolution_window const& window,
     });
 }
 
+/// What happens to the sums of a convolution.
+struct convolution_ending {
+    bool adds = false;     ///< they are added to what y holds
+    bool is_relu = false;  ///< and then, negative values become zero
+};
+
 class convolution {
   public:
-    /// What happens to the sums.
-    struct ending {
-        bool adds = false;     ///< they are added to what y holds
-        bool is_relu = false;  ///< and then, negative values become zero
-    };
-
     convolution() = default;
     /// `layer` has the filters as rows; `channels` are those of the images. Throws shape_error if the layer
     /// has another number of inputs than the window has values.
@@ -146,7 +146,7 @@ class convolution {
     /// y [count * height * width, out] from the images. The observer is called with the windows of every
     /// tile in turn, before the layer is applied to them. Throws like output(), and for another y.
     template <typename Observer = no_observer>
-    void apply(image_view images, matrix_view<float> y, ending end = {},
+    void apply(image_view images, matrix_view<float> y, convolution_ending end = {},
                Observer const& observe = {}) const {
         std::size_t const rows = checked_mul(images.count(), output(images.shape()).pixels());
         if (y.rows != rows || y.cols != layer_.out())
@@ -168,7 +168,7 @@ class convolution {
     }
     /// The same as new images.
     template <typename Observer = no_observer>
-    [[nodiscard]] image_batch made_of(image_view images, ending end = {},
+    [[nodiscard]] image_batch made_of(image_view images, convolution_ending end = {},
                                       Observer const& observe = {}) const {
         image_batch made(images.count(), output(images.shape()));
         apply(images, made.pixels(), end, observe);
@@ -182,7 +182,7 @@ class convolution {
         return std::clamp<std::size_t>(floats / std::max<std::size_t>(layer_.in(), 1), 64, 8192);
     }
     template <typename Observer>
-    void finish(matrix_view<float const> x, matrix_view<float> y, ending end,
+    void finish(matrix_view<float const> x, matrix_view<float> y, convolution_ending end,
                 Observer const& observe) const {
         observe(layer_, x);
         if (end.adds)

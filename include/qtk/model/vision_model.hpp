@@ -11,8 +11,10 @@
 #pragma once
 
 #include <qtk/core/error.hpp>
+#include <qtk/core/host_device.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
+#include <qtk/core/nonfinite.hpp>
 #include <qtk/io/checkpoint.hpp>
 #include <qtk/io/limits.hpp>
 #include <qtk/io/mapped_file.hpp>
