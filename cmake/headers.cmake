@@ -266,6 +266,7 @@ set(QTK_HEADERS
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
+    qtk/model/batch_norm.hpp
     qtk/model/block.hpp
     qtk/model/block_gradient.hpp
     qtk/model/block_reconstruction.hpp
@@ -277,6 +278,7 @@ set(QTK_HEADERS
     qtk/model/config_gpt.hpp
     qtk/model/config_llama.hpp
     qtk/model/config_reader.hpp
+    qtk/model/convolution.hpp
     qtk/model/decoder.hpp
     qtk/model/decoder_config.hpp
     qtk/model/embedding.hpp
@@ -289,6 +291,7 @@ set(QTK_HEADERS
     qtk/model/gradient_linear.hpp
     qtk/model/gradient_norm.hpp
     qtk/model/grouped_rows.hpp
+    qtk/model/image.hpp
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
@@ -299,7 +302,10 @@ set(QTK_HEADERS
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp
+    qtk/model/patch_attention.hpp
+    qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
+    qtk/model/resnet.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp
     qtk/model/rounded_activations.hpp
@@ -307,6 +313,9 @@ set(QTK_HEADERS
     qtk/model/smooth.hpp
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
+    qtk/model/vision_model.hpp
+    qtk/model/vision_reader.hpp
+    qtk/model/vit.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
