@@ -9,7 +9,7 @@
 
 namespace {
 
-using qtk::image_batch, qtk::image_shape, qtk::image_view, qtk::matrix;
+using qtk::image_batch, qtk::image_shape, qtk::pixel_rows, qtk::matrix;
 
 }  // namespace
 
@@ -64,21 +64,21 @@ TEST_CASE("a scaling that makes no sense is refused") {
 
 TEST_CASE("a view is of whole images without gaps") {
     matrix const pixels(12, 2);
-    image_view const all(pixels.view(), {2, 3, 2});
+    pixel_rows const all(pixels.view(), {2, 3, 2});
     CHECK(all.count() == 2);
-    CHECK_THROWS_WITH_AS(image_view(pixels.view(), {2, 4, 2}),
+    CHECK_THROWS_WITH_AS(pixel_rows(pixels.view(), {2, 4, 2}),
                          "images: expected rows of whole images of 2 x 4 x 2, found [12, 2]",
                          qtk::shape_error);
-    CHECK_THROWS_AS(image_view(pixels.view(), {2, 3, 1}), qtk::shape_error);
-    CHECK_THROWS_AS(image_view(qtk::matrix_view<float const>(pixels.data(), 6, 1, 2), {2, 3, 1}),
+    CHECK_THROWS_AS(pixel_rows(pixels.view(), {2, 3, 1}), qtk::shape_error);
+    CHECK_THROWS_AS(pixel_rows(qtk::matrix_view<float const>(pixels.data(), 6, 1, 2), {2, 3, 1}),
                     qtk::shape_error);
 }
 
 TEST_CASE("a slice is some of the images, and ends where they end") {
     matrix pixels(12, 2);
     pixels(6, 1) = 5.0f;
-    image_view const all(pixels.view(), {2, 3, 2});
-    image_view const second = all.slice(1, 1);
+    pixel_rows const all(pixels.view(), {2, 3, 2});
+    pixel_rows const second = all.slice(1, 1);
     CHECK(second.count() == 1);
     CHECK(second.pixels()(0, 1) == 5.0f);
     CHECK(all.slice(2, 0).count() == 0);

@@ -23,7 +23,7 @@ inline planes empty_planes(std::size_t channels, std::size_t height, std::size_t
     return planes(channels, std::vector(height, std::vector<double>(width)));
 }
 
-inline planes planes_of(qtk::image_view images, std::size_t n) {
+inline planes planes_of(qtk::pixel_rows images, std::size_t n) {
     auto const& s = images.shape();
     planes x = empty_planes(s.channels, s.height, s.width);
     for (std::size_t i = 0; i < s.pixels(); ++i)

@@ -71,7 +71,7 @@ struct convolution_window {
 
 /// Rows [first, first + to.rows) of the windows of all images. Throws shape_error if there are not as many,
 /// or if they do not have to.cols values.
-inline void lay_out_windows(image_view images, convolution_window const& window, std::size_t first,
+inline void lay_out_windows(pixel_rows images, convolution_window const& window, std::size_t first,
                             matrix_view<float> to) {
     image_shape const in = images.shape(), out = window.over(in);
     std::size_t const channels = in.channels, run = window.width * channels;
@@ -146,7 +146,7 @@ class convolution {
     /// y [count * height * width, out] from the images. The observer is called with the windows of every
     /// tile in turn, before the layer is applied to them. Throws like output(), and for another y.
     template <typename Observer = no_observer>
-    void apply(image_view images, matrix_view<float> y, convolution_ending end = {},
+    void apply(pixel_rows images, matrix_view<float> y, convolution_ending end = {},
                Observer const& observe = {}) const {
         std::size_t const rows = checked_mul(images.count(), output(images.shape()).pixels());
         if (y.rows != rows || y.cols != layer_.out())
@@ -168,7 +168,7 @@ class convolution {
     }
     /// The same as new images.
     template <typename Observer = no_observer>
-    [[nodiscard]] image_batch made_of(image_view images, convolution_ending end = {},
+    [[nodiscard]] image_batch made_of(pixel_rows images, convolution_ending end = {},
                                       Observer const& observe = {}) const {
         image_batch made(images.count(), output(images.shape()));
         apply(images, made.pixels(), end, observe);

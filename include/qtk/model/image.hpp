@@ -37,11 +37,11 @@ struct image_shape {
 }
 
 /// Images of one shape that somebody else holds; perhaps none.
-class image_view {
+class pixel_rows {
   public:
     /// `pixels` is [count * height * width, channels] without gaps between rows. Throws shape_error
     /// if it is not, or if a side of the shape is zero.
-    image_view(matrix_view<float const> pixels, image_shape shape)
+    pixel_rows(matrix_view<float const> pixels, image_shape shape)
         : pixels_(pixels), shape_(shape) {
         if (shape.pixels() == 0 || shape.channels == 0)
             throw shape_error("images: expected at least one pixel and channel, found " +
@@ -58,7 +58,7 @@ class image_view {
     [[nodiscard]] std::size_t count() const { return pixels_.rows / shape_.pixels(); }
 
     /// Images [first, first + count); throws shape_error if there are not as many.
-    [[nodiscard]] image_view slice(std::size_t first, std::size_t number) const {
+    [[nodiscard]] pixel_rows slice(std::size_t first, std::size_t number) const {
         if (first > count() || number > count() - first)
             throw shape_error("images: expected images " + std::to_string(first) + " to " +
                               std::to_string(first + number) + " of " + std::to_string(count()));
@@ -83,10 +83,10 @@ struct pixel_scaling {
 /// Images that own their floats.
 class image_batch {
   public:
-    /// Zeros. Throws like image_view.
+    /// Zeros. Throws like pixel_rows.
     image_batch(std::size_t count, image_shape shape)
         : image_batch(matrix(checked_mul(count, shape.pixels()), shape.channels), shape) {}
-    /// Throws like image_view.
+    /// Throws like pixel_rows.
     image_batch(matrix pixels, image_shape shape) : pixels_(std::move(pixels)), shape_(shape) {
         (void)view();
     }
@@ -117,8 +117,8 @@ class image_batch {
         return made;
     }
 
-    [[nodiscard]] image_view view() const { return {pixels_.view(), shape_}; }
-    operator image_view() const { return view(); }
+    [[nodiscard]] pixel_rows view() const { return {pixels_.view(), shape_}; }
+    operator pixel_rows() const { return view(); }
     [[nodiscard]] matrix_view<float> pixels() noexcept { return pixels_.view(); }
     [[nodiscard]] matrix_view<float const> pixels() const noexcept { return pixels_.view(); }
     [[nodiscard]] image_shape const& shape() const noexcept { return shape_; }

@@ -20,7 +20,7 @@ namespace qtk {
 
 /// The largest value of each window and channel. Throws shape_error where the window does not fit the
 /// image, or where it could see nothing of it: with a padding as large as the window.
-[[nodiscard]] inline image_batch max_pool(image_view images, convolution_window const& window) {
+[[nodiscard]] inline image_batch max_pool(pixel_rows images, convolution_window const& window) {
     image_shape const in = images.shape(), out = window.over(in);
     if (window.padding >= std::min(window.height, window.width))
         throw shape_error("max_pool: expected a padding below the window's sides, found " +
@@ -53,7 +53,7 @@ namespace qtk {
 }
 
 /// The mean of all pixels of each image, [count, channels]; sums in double precision.
-[[nodiscard]] inline matrix mean_of_pixels(image_view images) {
+[[nodiscard]] inline matrix mean_of_pixels(pixel_rows images) {
     std::size_t const pixels = images.shape().pixels(), channels = images.shape().channels;
     matrix means(images.count(), channels);
     parallel_for(images.count(), images.pixels().size(), [&](std::size_t n) {

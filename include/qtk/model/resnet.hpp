@@ -165,7 +165,7 @@ class resnet {
     /// The logits of all images at once, [count, classes]; all activations of a block are in memory.
     /// Throws shape_error for images of another number of channels.
     template <typename Observer = no_observer>
-    [[nodiscard]] matrix forward(image_view images, Observer const& observe = {}) const {
+    [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
         image_batch x = stem_.made_of(images, {.is_relu = true}, observe);
         if (pools_) x = max_pool(x, {.height = 3, .width = 3, .stride = 2, .padding = 1});
         for (resnet_block const& block : blocks_) x = block.forward(std::move(x), observe);

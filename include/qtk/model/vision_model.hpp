@@ -62,7 +62,7 @@ class vision_model {
     /// [images, classes]. Many images are shared between threads; few leave the threads to the products
     /// inside, where a BLAS with threads of its own may round sums of floats in another order. Throws
     /// shape_error for images that the network is not for.
-    [[nodiscard]] matrix logits(image_view images) const {
+    [[nodiscard]] matrix logits(pixel_rows images) const {
         matrix all(images.count(), classes());
         std::size_t const each = images_at_once(images.shape());
         std::size_t const groups = div_ceil(images.count(), each);
@@ -81,7 +81,7 @@ class vision_model {
     /// each time with other rows: once for a few images, and a tile of them in a convolution.
     template <typename Observer>
     requires std::invocable<Observer const&, linear const&, matrix_view<float const>>
-    [[nodiscard]] matrix logits(image_view images, Observer const& observe) const {
+    [[nodiscard]] matrix logits(pixel_rows images, Observer const& observe) const {
         matrix all(images.count(), classes());
         std::size_t const each = images_at_once(images.shape());
         for (std::size_t first = 0; first < images.count(); first += each)
@@ -108,7 +108,7 @@ class vision_model {
     }
     /// The logits of a few images from `first` on.
     template <typename Observer>
-    void run(image_view images, std::size_t first, matrix& all, Observer const& observe) const {
+    void run(pixel_rows images, std::size_t first, matrix& all, Observer const& observe) const {
         std::size_t const count = std::min(images_at_once(images.shape()), images.count() - first);
         matrix const some = std::visit(
             [&](auto const& n) { return n.forward(images.slice(first, count), observe); },

@@ -183,7 +183,7 @@ class vision_transformer {
     /// The logits of all images at once, [count, classes]; all activations of a block are in memory.
     /// Throws shape_error for images of another size or number of channels.
     template <typename Observer = no_observer>
-    [[nodiscard]] matrix forward(image_view images, Observer const& observe = {}) const {
+    [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
         require_size(images.shape());
         matrix x = embed(images, observe);
         for (vit_block const& block : blocks_) block.forward(tokens_, x.view(), observe);
@@ -236,7 +236,7 @@ class vision_transformer {
 
     /// [count * tokens, width]: the class token and the patches of each image, with their positions.
     template <typename Observer>
-    [[nodiscard]] matrix embed(image_view images, Observer const& observe) const {
+    [[nodiscard]] matrix embed(pixel_rows images, Observer const& observe) const {
         image_batch const patches = embed_.made_of(images, {}, observe);
         matrix x(images.count() * tokens_, embed_.layer().out());
         parallel_for(x.rows(), x.view().size(), [&](std::size_t r) {
