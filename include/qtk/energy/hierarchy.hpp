@@ -45,14 +45,14 @@ struct matrix_product {
 
 /// A convolution as a product: windows as rows. A pass over the activations fetches each distinct
 /// input once (the overlap of windows is used), while its tile is counted with the overlap.
-struct convolution {
+struct convolution_size {
     std::size_t images = 1, height = 1, width = 1;  ///< of the input
     std::size_t in_channels = 1, out_channels = 1, kernel_height = 1, kernel_width = 1;
     std::size_t stride = 1, padding = 0;
 };
 
 /// value_error where the kernel does not fit into the padded image.
-[[nodiscard]] inline matrix_product product_of(convolution const& layer, operand weight,
+[[nodiscard]] inline matrix_product product_of(convolution_size const& layer, operand weight,
                                                operand activation) {
     auto const places = [&](std::size_t size, std::size_t kernel) {
         if (layer.stride == 0 || kernel == 0 || size + 2 * layer.padding < kernel)
