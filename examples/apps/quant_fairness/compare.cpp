@@ -104,8 +104,9 @@ void run(compare_options const& options) {
         bool const has_models = studies.size() > 1;
         std::string calibrations;
         for (std::string const& mix : options.mixes)
-            calibrations += (calibrations.empty() ? "" : "\n") +
-                            studies.front()->calibration_sentence(languages_of(mix));
+            calibrations +=
+                (calibrations.empty() ? "" : "\n") +
+                studies.front()->calibration_sentence(options.methods, languages_of(mix));
         print_header(human, *studies.front(), calibrations);
         fmt::print(human, "\n");
         std::fflush(human);

@@ -112,7 +112,7 @@ void run(hypothesis_options const& options) {
         std::ranges::sort(named);
         if (named.size() == blocks.size())
             throw qtk::value_error("--set: it holds all layers; there is no other set of its size");
-        std::string const calibration = study.calibration_sentence({});
+        std::string const calibration = study.calibration_sentence({options.method});
         print_header(human, study, calibration);
         std::fflush(human);
         protection_search const search(study, how, blocks, cost_gap, 0, {});

@@ -160,7 +160,7 @@ void run(recommend_options const& options) {
         fairness_study const& study = *studies.front();
         std::FILE* const human = options.study.output.human();
         quantization const how{options.method, options.scheme, {}, {}};
-        std::string const calibration = study.calibration_sentence({});
+        std::string const calibration = study.calibration_sentence({options.method});
         print_header(human, study, calibration);
         fmt::print(human, "Sets are chosen on the first half of the passages.\n\n{}:\n",
                    how.name());

@@ -145,8 +145,12 @@ calibration_text fairness_study::calibration_for(std::vector<std::string> const&
     if (!mix.empty()) options.mix = mix;
     return options.read(original_);
 }
-std::string fairness_study::calibration_sentence(std::vector<std::string> const& mix) const {
-    return calibration_for(mix).sentence;
+std::string fairness_study::calibration_sentence(std::vector<std::string> const& methods,
+                                                 std::vector<std::string> const& mix) const {
+    bool const is_read = std::ranges::any_of(
+        methods, [](std::string const& method) { return qtk::parse_method(method).needs_text(); });
+    return is_read ? calibration_for(mix).sentence
+                   : std::string("The methods read no calibration text.");
 }
 
 std::shared_ptr<quantized_twin const> fairness_study::twin_of(quantization const& how) const {

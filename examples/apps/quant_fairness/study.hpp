@@ -58,8 +58,9 @@ class fairness_study {
     [[nodiscard]] qtk::mixture nothing() const { return qtk::mixture(everything_.size()); }
     [[nodiscard]] study_text const& text(std::size_t part = 0) const { return texts_.at(part); }
     [[nodiscard]] std::vector<std::string> language_names() const;
-    /// Where methods calibrate, in words.
-    [[nodiscard]] std::string calibration_sentence(std::vector<std::string> const& mix) const;
+    /// Where methods calibrate, in words, if any of these does.
+    [[nodiscard]] std::string calibration_sentence(std::vector<std::string> const& methods,
+                                                   std::vector<std::string> const& mix = {}) const;
     /// Bits a weight of the layers of the blocks with these modules quantized; the others are as in the file.
     [[nodiscard]] double bits_per_weight(quantization const& how,
                                          qtk::mixture const& quantized) const;

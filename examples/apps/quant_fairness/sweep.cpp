@@ -156,7 +156,7 @@ void run(sweep_options const& options) {
     run_study(options.study, text_split::whole, [&](study_list const& studies) {
         fairness_study const& study = *studies.front();
         std::FILE* const human = options.study.output.human();
-        std::string const calibration = study.calibration_sentence({});
+        std::string const calibration = study.calibration_sentence(options.methods);
         print_header(human, study, calibration);
         fmt::print(human,
                    "A protected layer takes back its float weights; calibrated methods quantize "

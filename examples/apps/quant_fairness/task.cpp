@@ -123,7 +123,7 @@ void run(task_options const& options) {
         if (languages.size() < 3)
             throw qtk::value_error(fmt::format(
                 "task: expected 3 languages or more to correlate, found {}", languages.size()));
-        std::string const calibration = study.calibration_sentence({});
+        std::string const calibration = study.calibration_sentence(options.methods);
         print_header(human, study, calibration);
         fmt::print(human,
                    "Task: which of 4 passages follows? {} questions in {}, chosen by the mean "
