@@ -27,7 +27,8 @@ qtk::decoder loaded(qtk_test::model_folder const& model) {
 
 /// Block 0 by one method for all layers; what became of them.
 std::vector<qtk::layer_outcome> quantize_first(qtk::decoder& model, char const* method,
-                                               qtk::layer_activations const& activations = {}) {
+                                               qtk::layer_activations const& activations = {},
+                                               qtk::layer_ready const& ready = {}) {
     std::map<std::string, qtk::layer_plan> plans;
     std::as_const(model).for_each_linear([&](qtk::linear const& layer) {
         plans[layer.name()] = {w4, qtk::parse_method(method), activations};
@@ -36,7 +37,7 @@ std::vector<qtk::layer_outcome> quantize_first(qtk::decoder& model, char const* 
     std::vector<qtk::matrix> const targets = stream.outputs(model);
     std::vector<qtk::layer_outcome> outcomes;
     qtk::model_progress const silent;
-    qtk::detail::block_pass(model, 0, plans, &stream, outcomes, silent).run(targets, {});
+    qtk::detail::block_pass(model, 0, plans, &stream, outcomes, silent, ready).run(targets, {});
     return outcomes;
 }
 
@@ -143,4 +144,35 @@ TEST_CASE("static activations get the scale of the largest input; outlier column
     REQUIRE(sparse.front().activations.columns != nullptr);
     CHECK(sparse.front().activations.columns->size() >= 1);
     CHECK(sparse.front().activations.columns->size() < original.config().width);
+}
+
+TEST_CASE("whoever asks sees every layer after its transforms and before its codes") {
+    qtk_test::temporary_folder const folder;
+    qtk_test::tiny_llama().write(folder.path());
+    qtk::decoder const original = qtk::load_decoder(folder.path());
+    qtk::decoder changed = original;
+    std::vector<std::string> names;
+    std::vector<qtk::matrix> seen;
+    static_cast<void>(quantize_first(changed, "awq:layers", {}, [&](qtk::linear const& layer) {
+        CHECK(!layer.is_quantized());
+        names.push_back(layer.name());
+        seen.push_back(layer.effective_weight());
+    }));
+    std::size_t i = 0;
+    changed.for_each_linear_of(0, [&](qtk::linear const& layer) {
+        REQUIRE(i < names.size());
+        CHECK(layer.is_quantized());
+        CHECK(names[i] == layer.name());
+        // 4 bits in groups: the codes are of these floats, factors included.
+        double error = 0.0, size = 0.0;
+        qtk::matrix const left = layer.effective_weight();
+        for (std::size_t k = 0; k < left.view().size(); ++k) {
+            double const w = static_cast<double>(seen[i].data()[k]);
+            double const d = static_cast<double>(left.data()[k]) - w;
+            error += d * d, size += w * w;
+        }
+        CHECK(error < 0.03 * size);
+        ++i;
+    });
+    CHECK(i == 7);
 }
