@@ -19,7 +19,9 @@ std::optional<double> calibration_result::output_error() const {
 
 calibration_result calibrate(language_model& model, qtk::layer_format const& format,
                              qtk::method_chain const& method, calibration_text const& text,
-                             qtk::model_progress const& progress) {
+                             qtk::model_progress const& progress,
+                             std::function<bool(std::string const&)> const& keeps,
+                             qtk::layer_ready const& ready) {
     if (!format.scheme)
         throw qtk::value_error("\"" + format.name +
                                "\" has no codes that a method could find. Hint: e.g. w4, w3, "
@@ -29,10 +31,12 @@ calibration_result calibrate(language_model& model, qtk::layer_format const& for
     calibration_result result;
     result.layers = qtk::quantize_model(
         model.network(),
-        [&](std::string const&) {
-            return qtk::layer_plan{*format.scheme, method, format.activations};
+        [&](std::string const& name) {
+            qtk::layer_plan plan{*format.scheme, method, format.activations};
+            if (keeps && keeps(name)) plan.scheme.reset();
+            return plan;
         },
-        text.windows, progress);
+        text.windows, progress, {}, ready);
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result.peak_bytes = peak_memory();

@@ -11,6 +11,7 @@
 #include "language_model.hpp"
 #include "output.hpp"
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,13 @@ struct calibration_result {
     [[nodiscard]] std::optional<double> output_error() const;
 };
 
-/// Quantizes every layer of the blocks by `method`; they hold codes then. Throws qtk::value_error for a format
+/// Quantizes the layers of the blocks by `method`, but those of which `keeps` says so by their name; they hold
+/// codes then. `ready` is told of each before its codes are found. Throws qtk::value_error for a format
 /// without a scheme, and what the method throws.
-[[nodiscard]] calibration_result calibrate(language_model& model, qtk::layer_format const& format,
-                                           qtk::method_chain const& method,
-                                           calibration_text const& text,
-                                           qtk::model_progress const& progress = {});
+[[nodiscard]] calibration_result calibrate(
+    language_model& model, qtk::layer_format const& format, qtk::method_chain const& method,
+    calibration_text const& text, qtk::model_progress const& progress = {},
+    std::function<bool(std::string const&)> const& keeps = {}, qtk::layer_ready const& ready = {});
 
 /// One JSON row a layer.
 [[nodiscard]] json rows_of_outcomes(std::vector<qtk::layer_outcome> const& outcomes);

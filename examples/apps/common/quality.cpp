@@ -40,14 +40,7 @@ double next_passage_accuracy(language_model const& model, text_options const& op
         std::string_view const one = language;
         auto const texts =
             qtk::read_corpus(options.corpus, qtk::evaluation_lines, std::span(&one, 1));
-        std::vector<std::vector<std::int32_t>> lines;
-        std::string_view rest = texts.front().text;
-        while (!rest.empty()) {
-            std::size_t const length = std::min(rest.find('\n'), rest.size());
-            std::string const line(rest.substr(0, length));
-            lines.push_back(model.tokenizer().encode(lines.empty() ? line : "\n" + line));
-            rest.remove_prefix(std::min(length + 1, rest.size()));
-        }
+        auto const lines = qtk::tokens_of_lines(texts.front().text, model.tokenizer());
         auto const choices = qtk::passage_choices(lines.size(), {});
         for (std::uint8_t const is_right :
              qtk::choose_next_passages(model.network(), lines, model.bos(), choices)) {

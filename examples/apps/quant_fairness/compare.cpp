@@ -7,12 +7,10 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "calibrated_model.hpp"
 #include "commands.hpp"
 #include "costs_output.hpp"
 #include "environment.hpp"
 #include "fairness_report.hpp"
-#include "format_options.hpp"
 #include "study.hpp"
 #include "terminal.hpp"
 #include <algorithm>
@@ -28,8 +26,8 @@ namespace {
 
 struct compare_options {
     study_options study;
-    std::vector<std::string> schemes{"i3/g64/asym/f16"}, methods{"rtn", "gptq", "awq"},
-        mixes{"all"};
+    quantization_grid grid{{"i3/g64/asym/f16"}, {"rtn", "gptq", "awq"}};
+    std::vector<std::string> mixes{"all"};
 };
 
 struct compare_row {
@@ -96,8 +94,7 @@ void compare_with_first(std::vector<compare_row>& rows) {
 }
 
 void run(compare_options const& options) {
-    static_cast<void>(parse_formats(options.schemes, "--schemes"));
-    require_methods(options.methods);
+    options.grid.require();
     if (options.mixes.empty()) throw qtk::value_error("--mixes: expected at least one");
     run_study(options.study, text_split::whole, [&](study_list const& studies) {
         std::FILE* const human = options.study.output.human();
@@ -106,15 +103,15 @@ void run(compare_options const& options) {
         for (std::string const& mix : options.mixes)
             calibrations +=
                 (calibrations.empty() ? "" : "\n") +
-                studies.front()->calibration_sentence(options.methods, languages_of(mix));
+                studies.front()->calibration_sentence(options.grid.methods, languages_of(mix));
         print_header(human, *studies.front(), calibrations);
         fmt::print(human, "\n");
         std::fflush(human);
         std::vector<compare_row> rows;
         std::vector<std::size_t> first_sizes;
         for (std::size_t s = 0; s < studies.size(); ++s)
-            for (std::string const& scheme : options.schemes)
-                for (std::string const& method : options.methods)
+            for (std::string const& scheme : options.grid.schemes)
+                for (std::string const& method : options.grid.methods)
                     for (std::string const& mix : options.mixes) {
                         fairness_study const& study = *studies[s];
                         bool const reads = qtk::parse_method(method).needs_text();
@@ -236,12 +233,7 @@ void add_compare(CLI::App& program) {
     CLI::App* const command = program.add_subcommand(
         "compare", "models, schemes, methods and calibration languages in one table");
     options->study.add_to(*command, true);
-    command->add_option("--schemes", options->schemes, "formats with codes")
-        ->delimiter(',')
-        ->capture_default_str();
-    command->add_option("--methods", options->methods, method_help)
-        ->delimiter(',')
-        ->capture_default_str();
+    options->grid.add_to(*command);
     command
         ->add_option("--mixes", options->mixes,
                      "languages that methods calibrate on, each an entry of the table: all, or "

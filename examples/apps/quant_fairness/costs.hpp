@@ -14,7 +14,6 @@
 #include <functional>
 #include <limits>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -87,7 +86,6 @@ class cost_baseline {
             costs.resamples.push_back(increases(sums.resamples[r], original_.resamples[r]));
         return costs;
     }
-    [[nodiscard]] qtk::resampling const& draws() const noexcept { return draws_; }
 
   private:
     [[nodiscard]] static std::vector<std::size_t> sizes_of(passage_losses const& losses) {

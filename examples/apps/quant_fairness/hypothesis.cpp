@@ -9,7 +9,6 @@
 #include "calibrated_model.hpp"
 #include "commands.hpp"
 #include "costs_output.hpp"
-#include "environment.hpp"
 #include "fairness_report.hpp"
 #include "format_options.hpp"
 #include "search.hpp"
@@ -96,8 +95,7 @@ struct conditional_rank {
 }
 
 void run(hypothesis_options const& options) {
-    static_cast<void>(parse_format(options.scheme));
-    require_methods({options.method});
+    quantization_grid{{options.scheme}, {options.method}}.require();
     if (options.set.empty()) throw qtk::value_error("--set: expected at least one layer");
     run_study(options.study, text_split::whole, [&](study_list const& studies) {
         fairness_study const& study = *studies.front();
@@ -190,12 +188,8 @@ void run(hypothesis_options const& options) {
                 all.push_back({{"layers", names[i]},
                                {"mean_cost", mean_cost(costs[i].whole)},
                                {"gap", cost_gap(costs[i].whole)}});
-            deliver(options.study.output.json_target,
-                    json{{"schema", "qtk.fairness.hypothesis/1"},
-                         {"model", study.model().name()},
-                         {"protocol", study.text().sentence},
-                         {"calibration", calibration},
-                         {"method", how.method},
+            json head = report_head("qtk.fairness.hypothesis/1", study, calibration, options.study);
+            head.update({{"method", how.method},
                          {"scheme", how.scheme},
                          {"set", names[0]},
                          {"others", sets.size() - 1},
@@ -203,9 +197,8 @@ void run(hypothesis_options const& options) {
                          {"unprotected", costs_json(unprotected, study.language_names())},
                          {"figures", figures},
                          {"among_sets_with", with},
-                         {"sets", all},
-                         {"seed", options.study.seed},
-                         {"environment", environment::now().to_json()}});
+                         {"sets", all}});
+            deliver(options.study.output.json_target, head);
         }
         if (options.study.report.empty()) return;
         fairness_report report("quant-fairness hypothesis", study, calibration);

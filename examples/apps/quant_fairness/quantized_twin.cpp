@@ -2,15 +2,16 @@
 #include "quantized_twin.hpp"
 
 #include <qtk/calibration/method_spelling.hpp>
-#include <qtk/calibration/quantize_model.hpp>
 
 #include <fmt/format.h>
 
+#include "calibrated_model.hpp"
 #include "format_options.hpp"
 #include "terminal.hpp"
 #include "work_sharing.hpp"
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace app {
@@ -61,35 +62,26 @@ std::shared_ptr<quantized_twin const> make_twin(language_model const& original,
                                                 quantization const& how,
                                                 calibration_text const& text) {
     auto made = std::make_shared<quantized_twin>(quantized_twin{how, original, nullptr});
-    qtk::layer_format const format = parse_format(how.scheme);
-    if (!format.scheme)
-        throw qtk::value_error("\"" + how.scheme +
-                               "\" has no codes. Hint: e.g. w4, w3, i3/g64/asym, w8a8");
-    std::map<std::string, bool> is_kept;
+    std::set<std::string> kept;
     for (std::size_t i = 0; i < how.kept.size(); ++i) {
         auto const modules = qtk::modules_of(original.network(), i);
         std::size_t at = 0;
         original.network().for_each_linear_of(i, [&](qtk::linear const& layer) {
-            for (std::size_t m = 0; m < modules.size(); ++m)
-                if (modules[m].layer == at && (how.kept[i] >> m & 1u) != 0)
-                    is_kept[layer.name()] = true;
-            ++at;
+            if ((how.kept[i] & qtk::modules_of_layer(modules, at++)) != 0)
+                kept.insert(layer.name());
         });
     }
     progress_line const line(is_first_rank());
     std::map<std::string, qtk::linear> prepared;
-    auto const outcomes = qtk::quantize_model(
-        made->quantized.network(),
-        [&](std::string const& name) {
-            qtk::layer_plan plan{*format.scheme, qtk::parse_method(how.method), format.activations};
-            if (is_kept.contains(name)) plan.scheme.reset();
-            return plan;
-        },
-        text.windows,
-        [&](std::string const& layer, std::size_t at, std::size_t total) {
-            line.show(fmt::format("{}: layer {} of {}, {}", how.name(), at + 1, total, layer));
-        },
-        {}, [&](qtk::linear const& layer) { prepared.insert_or_assign(layer.name(), layer); });
+    auto const outcomes =
+        calibrate(
+            made->quantized, parse_format(how.scheme), qtk::parse_method(how.method), text,
+            [&](std::string const& layer, std::size_t at, std::size_t total) {
+                line.show(fmt::format("{}: layer {} of {}, {}", how.name(), at + 1, total, layer));
+            },
+            [&](std::string const& name) { return kept.contains(name); },
+            [&](qtk::linear const& layer) { prepared.insert_or_assign(layer.name(), layer); })
+            .layers;
     qtk::pack_layers(made->quantized.network(), outcomes);
     std::vector<qtk::linear> layers;
     std::as_const(made->quantized).network().for_each_linear([&](qtk::linear const& layer) {

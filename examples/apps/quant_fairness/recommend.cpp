@@ -9,7 +9,6 @@
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "costs_output.hpp"
-#include "environment.hpp"
 #include "fairness_report.hpp"
 #include "figure_option.hpp"
 #include "format_options.hpp"
@@ -152,8 +151,7 @@ void print(std::FILE* human, recommendation const& r, protection_search const& s
 }
 
 void run(recommend_options const& options) {
-    static_cast<void>(parse_format(options.scheme));
-    require_methods({options.method});
+    quantization_grid{{options.scheme}, {options.method}}.require();
     named_figure const figure = parse_figure(options.figure);
     if (!options.target.empty()) static_cast<void>(parse_target(options.target));
     run_study(options.study, text_split::halves, [&](study_list const& studies) {
@@ -210,12 +208,8 @@ void run(recommend_options const& options) {
                                  {"mean_cost", found.sizes[i].mean},
                                  {"bits_per_weight", found.bits[i]},
                                  {"search", found.sizes[i].search}});
-            deliver(options.study.output.json_target,
-                    json{{"schema", "qtk.fairness.recommend/1"},
-                         {"model", study.model().name()},
-                         {"protocol", study.text(0).sentence},
-                         {"held_out", study.text(1).sentence},
-                         {"calibration", calibration},
+            json head = report_head("qtk.fairness.recommend/1", study, calibration, options.study);
+            head.update({{"held_out", study.text(1).sentence},
                          {"method", how.method},
                          {"scheme", how.scheme},
                          {"figure", options.figure},
@@ -229,9 +223,8 @@ void run(recommend_options const& options) {
                          {"unprotected", costs_json(v.unprotected, languages)},
                          {"mixture", costs_json(v.mixture, languages)},
                          {"protected", costs_json(v.real, languages)},
-                         {"change", figure_json(change)},
-                         {"seed", options.study.seed},
-                         {"environment", environment::now().to_json()}});
+                         {"change", figure_json(change)}});
+            deliver(options.study.output.json_target, head);
         }
         if (options.study.report.empty()) return;
         fairness_report report("quant-fairness recommend", study, calibration);

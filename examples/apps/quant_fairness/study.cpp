@@ -14,6 +14,7 @@
 
 #include "calibrated_model.hpp"
 #include "common_options.hpp"
+#include "environment.hpp"
 #include "format_options.hpp"
 #include "terminal.hpp"
 #include "work_sharing.hpp"
@@ -140,10 +141,13 @@ std::vector<std::string> fairness_study::language_names() const {
     return names;
 }
 
-calibration_text fairness_study::calibration_for(std::vector<std::string> const& mix) const {
+calibration_text const& fairness_study::calibration_for(std::vector<std::string> const& mix) const {
+    std::lock_guard const lock(reading_);
+    if (auto const known = calibrations_.find(mix); known != calibrations_.end())
+        return known->second;
     calibration_options options = calibration_;
     if (!mix.empty()) options.mix = mix;
-    return options.read(original_);
+    return calibrations_.emplace(mix, options.read(original_)).first->second;
 }
 std::string fairness_study::calibration_sentence(std::vector<std::string> const& methods,
                                                  std::vector<std::string> const& mix) const {
@@ -162,24 +166,33 @@ std::shared_ptr<quantized_twin const> fairness_study::twin_of(quantization const
     return twin_;
 }
 
+std::vector<std::size_t> const& fairness_study::rounded_bytes(std::string const& scheme) const {
+    std::vector<std::size_t>& bytes = rounded_bytes_[scheme];
+    if (!bytes.empty()) return bytes;
+    language_model rounded = original_;
+    rounded.apply(parse_format(scheme));
+    std::as_const(rounded).network().for_each_linear(
+        [&](qtk::linear const& layer) { bytes.push_back(layer.weight_bytes()); });
+    return bytes;
+}
+
 double fairness_study::bits_per_weight(quantization const& how,
                                        qtk::mixture const& quantized) const {
-    language_model rounded = original_;
-    rounded.apply(parse_format(how.scheme));
+    std::vector<std::size_t> const& rounded = rounded_bytes(how.scheme);
     double bits = 0.0;
     std::size_t at = 0;
     for (std::size_t i = 0; i < quantized.size(); ++i) {
         auto const modules = qtk::modules_of(original_.network(), i);
         std::size_t layer = 0;
-        std::as_const(rounded).network().for_each_linear_of(i, [&](qtk::linear const& l) {
+        original_.network().for_each_linear_of(i, [&](qtk::linear const& l) {
             double rows = 0.0;
             for (std::size_t m = 0; m < modules.size(); ++m)
                 if (modules[m].layer == layer && (quantized[i] >> m & 1u) != 0)
                     rows += static_cast<double>(modules[m].rows);
             double const share = rows / static_cast<double>(l.out());
-            bits += 8.0 * (share * static_cast<double>(l.weight_bytes()) +
-                           (1.0 - share) * static_cast<double>(stored_bytes_[at++]));
-            ++layer;
+            bits += 8.0 * (share * static_cast<double>(rounded[at]) +
+                           (1.0 - share) * static_cast<double>(stored_bytes_[at]));
+            ++at, ++layer;
         });
     }
     return bits / static_cast<double>(original_.weights());
@@ -192,11 +205,7 @@ std::vector<std::string> fairness_study::keep_rules(qtk::mixture const& kept) co
         auto const modules = qtk::modules_of(original_.network(), i);
         std::size_t at = 0;
         original_.network().for_each_linear_of(i, [&](qtk::linear const& layer) {
-            bool is_in = false;
-            for (std::size_t m = 0; m < modules.size(); ++m)
-                is_in = is_in || (modules[m].layer == at && (kept[i] >> m & 1u) != 0);
-            ++at;
-            if (!is_in) return;
+            if ((kept[i] & qtk::modules_of_layer(modules, at++)) == 0) return;
             // The whole block is one rule: its name ends with its number.
             std::string const number = "." + std::to_string(i) + ".";
             std::size_t const end = layer.name().find(number);
@@ -298,19 +307,6 @@ std::vector<passage_losses> fairness_study::losses(quantization const& how,
 
 namespace {
 
-/// Tokens of each line, the newline before it counted to it.
-[[nodiscard]] std::vector<std::vector<std::int32_t>> tokens_of_lines(
-    std::string const& text, qtk::tokenizer const& tokenizer) {
-    std::vector<std::vector<std::int32_t>> lines;
-    for (std::size_t at = 0; at < text.size();) {
-        std::size_t const end = std::min(text.find('\n', at), text.size());
-        std::string const line = text.substr(at, end - at);
-        lines.push_back(tokenizer.encode(lines.empty() ? line : "\n" + line));
-        at = end + 1;
-    }
-    return lines;
-}
-
 [[nodiscard]] std::vector<qtk::passage_choice> questions_about(std::size_t lines,
                                                                std::uint64_t seed) {
     return qtk::passage_choices(lines, {.seed = seed});
@@ -365,7 +361,7 @@ std::string fairness_study::answer(json const& request) const {
     if (request.contains("question")) {
         bool const is_original = parse_mixture(request["mixture"].get<std::string>()) == nothing();
         auto const lines =
-            tokens_of_lines(texts_.front().lines[language].text, original_.tokenizer());
+            qtk::tokens_of_lines(texts_.front().lines[language].text, original_.tokenizer());
         auto const choices = questions_about(lines.size(), seed_);
         auto const first = request["question"].get<std::size_t>();
         auto const some =
@@ -383,9 +379,26 @@ std::string fairness_study::answer(json const& request) const {
     return json(qtk::mixture_losses(*made->mixed, mixtures, window)).dump();
 }
 
-void require_methods(std::vector<std::string> const& methods) {
+void quantization_grid::add_to(CLI::App& command) {
+    command.add_option("--schemes", schemes, "formats with codes")
+        ->delimiter(',')
+        ->capture_default_str();
+    command.add_option("--methods", methods, method_help)->delimiter(',')->capture_default_str();
+}
+void quantization_grid::require() const {
+    static_cast<void>(parse_formats(schemes, "--schemes"));
     if (methods.empty()) throw qtk::value_error("--methods: expected at least one method");
     for (std::string const& method : methods) static_cast<void>(qtk::parse_method(method));
+}
+
+json report_head(std::string const& schema, fairness_study const& study,
+                 std::string const& calibration, study_options const& options) {
+    return {{"schema", schema},
+            {"model", study.model().name()},
+            {"protocol", study.text().sentence},
+            {"calibration", calibration},
+            {"seed", options.seed},
+            {"environment", environment::now().to_json()}};
 }
 
 void print_header(std::FILE* human, fairness_study const& study, std::string const& calibration,

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -42,8 +43,14 @@ struct study_options {
     void require() const;
 };
 
-/// Shows how far a long step is.
-using step_progress = std::function<void(std::string const&)>;
+/// Every scheme with every method.
+struct quantization_grid {
+    std::vector<std::string> schemes, methods;
+
+    void add_to(CLI::App& command);
+    /// Throws qtk::value_error for what there is not, or where there is nothing.
+    void require() const;
+};
 
 class fairness_study {
   public:
@@ -84,7 +91,11 @@ class fairness_study {
     [[nodiscard]] std::shared_ptr<quantized_twin const> twin_of(quantization const& how) const;
     /// Of what its results depend on, but for text and mixture; the float model's are the same for all.
     [[nodiscard]] std::string key_of(quantization const& how, bool is_float = false) const;
-    [[nodiscard]] calibration_text calibration_for(std::vector<std::string> const& mix) const;
+    /// Read once for each mix.
+    [[nodiscard]] calibration_text const& calibration_for(
+        std::vector<std::string> const& mix) const;
+    /// Of each layer in a scheme, found once.
+    [[nodiscard]] std::vector<std::size_t> const& rounded_bytes(std::string const& scheme) const;
     void ask(std::vector<json> const& requests, std::string const& label,
              std::function<void(std::size_t, json const&)> const& received) const;
 
@@ -99,7 +110,9 @@ class fairness_study {
     std::vector<std::size_t> stored_bytes_;  ///< of each layer, as in the file
     std::shared_ptr<journal> results_;
     std::string model_key_;
-    mutable std::mutex making_;
+    mutable std::mutex making_, reading_;
+    mutable std::map<std::vector<std::string>, calibration_text> calibrations_;
+    mutable std::map<std::string, std::vector<std::size_t>> rounded_bytes_;
     mutable std::shared_ptr<quantized_twin const> twin_;  ///< the last one
 };
 
@@ -112,7 +125,8 @@ void run_study(study_options const& options, text_split split,
 /// Model, protocol and calibration, for people.
 void print_header(std::FILE* human, fairness_study const& study, std::string const& calibration,
                   std::size_t part = 0);
-/// Throws qtk::value_error for a method that there is not, or where there is none.
-void require_methods(std::vector<std::string> const& methods);
+/// What the JSON of every command begins with.
+[[nodiscard]] json report_head(std::string const& schema, fairness_study const& study,
+                               std::string const& calibration, study_options const& options);
 
 }  // namespace app

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-
+//
+// quant-fairness sweep: what every layer costs alone, and what protecting it repairs, by language.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "calibrated_model.hpp"
 #include "commands.hpp"
 #include "costs_output.hpp"
-#include "environment.hpp"
 #include "fairness_report.hpp"
-#include "format_options.hpp"
 #include "search.hpp"
 #include "sensitivity.hpp"
 #include "study.hpp"
@@ -17,6 +15,7 @@
 #include <memory>
 #include <numbers>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace app {
@@ -24,7 +23,7 @@ namespace {
 
 struct sweep_options {
     study_options study;
-    std::vector<std::string> schemes{"i4/g64/asym/f16"}, methods{"rtn"};
+    quantization_grid grid{{"i4/g64/asym/f16"}, {"rtn"}};
     bool has_modules = false;
     std::size_t protect = 3;
 };
@@ -151,12 +150,11 @@ void add_suggestion(fairness_report& report, quantization const& how, fairness_s
 
 void run(sweep_options const& options) {
     // Before anything is read.
-    static_cast<void>(parse_formats(options.schemes, "--schemes"));
-    require_methods(options.methods);
+    options.grid.require();
     run_study(options.study, text_split::whole, [&](study_list const& studies) {
         fairness_study const& study = *studies.front();
         std::FILE* const human = options.study.output.human();
-        std::string const calibration = study.calibration_sentence(options.methods);
+        std::string const calibration = study.calibration_sentence(options.grid.methods);
         print_header(human, study, calibration);
         fmt::print(human,
                    "A protected layer takes back its float weights; calibrated methods quantize "
@@ -166,8 +164,8 @@ void run(sweep_options const& options) {
         std::fflush(human);
         json rows = json::array();
         fairness_report report("quant-fairness sweep", study, calibration);
-        for (std::string const& scheme : options.schemes)
-            for (std::string const& method : options.methods) {
+        for (std::string const& scheme : options.grid.schemes)
+            for (std::string const& method : options.grid.methods) {
                 quantization const how{method, scheme, {}, {}};
                 sensitivity const s =
                     measure_sensitivity(study, how, options.has_modules, options.study.seed);
@@ -181,19 +179,15 @@ void run(sweep_options const& options) {
                 // Thousands of intervals that nobody else reads.
                 if (!options.study.output.json_target.empty())
                     rows.push_back(to_json(s, study, suggested));
+                if (options.study.report.empty()) continue;
                 report.add(s, study);
                 if (!suggested.empty())
                     add_suggestion(report, how, study, search, suggested.back());
             }
-        deliver(options.study.output.json_target,
-                json{{"schema", "qtk.fairness.sweep/2"},
-                     {"model", study.model().name()},
-                     {"protocol", study.text().sentence},
-                     {"calibration", calibration},
-                     {"seed", options.study.seed},
-                     {"environment", environment::now().to_json()},
-                     {"rows", rows}});
-        deliver(options.study.report, report.str());
+        json head = report_head("qtk.fairness.sweep/2", study, calibration, options.study);
+        head["rows"] = std::move(rows);
+        deliver(options.study.output.json_target, head);
+        if (!options.study.report.empty()) deliver(options.study.report, report.str());
     });
 }
 
@@ -204,12 +198,7 @@ void add_sweep(CLI::App& program) {
     CLI::App* const command = program.add_subcommand(
         "sweep", "what every block costs alone, and what protecting it repairs, by language");
     options->study.add_to(*command);
-    command->add_option("--schemes", options->schemes, "formats with codes")
-        ->delimiter(',')
-        ->capture_default_str();
-    command->add_option("--methods", options->methods, method_help)
-        ->delimiter(',')
-        ->capture_default_str();
+    options->grid.add_to(*command);
     command->add_flag("--modules", options->has_modules,
                       "also every kind of module, and each module of each block");
     command

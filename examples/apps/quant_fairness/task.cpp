@@ -7,12 +7,9 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "calibrated_model.hpp"
 #include "commands.hpp"
 #include "costs_output.hpp"
-#include "environment.hpp"
 #include "fairness_report.hpp"
-#include "format_options.hpp"
 #include "study.hpp"
 #include "terminal.hpp"
 #include <cmath>
@@ -27,7 +24,7 @@ namespace {
 
 struct task_options {
     study_options study;
-    std::vector<std::string> schemes{"i3/g64/asym/f16"}, methods{"rtn"};
+    quantization_grid grid{{"i3/g64/asym/f16"}, {"rtn"}};
 };
 
 /// A figure a language, of the whole text and of each resample.
@@ -114,8 +111,7 @@ struct task_result {
 }
 
 void run(task_options const& options) {
-    static_cast<void>(parse_formats(options.schemes, "--schemes"));
-    require_methods(options.methods);
+    options.grid.require();
     run_study(options.study, text_split::whole, [&](study_list const& studies) {
         fairness_study const& study = *studies.front();
         std::FILE* const human = options.study.output.human();
@@ -123,7 +119,7 @@ void run(task_options const& options) {
         if (languages.size() < 3)
             throw qtk::value_error(fmt::format(
                 "task: expected 3 languages or more to correlate, found {}", languages.size()));
-        std::string const calibration = study.calibration_sentence(options.methods);
+        std::string const calibration = study.calibration_sentence(options.grid.methods);
         print_header(human, study, calibration);
         fmt::print(human,
                    "Task: which of 4 passages follows? {} questions in {}, chosen by the mean "
@@ -146,8 +142,8 @@ void run(task_options const& options) {
         };
         std::vector<task_result> models;
         by_language before;
-        for (std::string const& scheme : options.schemes)
-            for (std::string const& method : options.methods) {
+        for (std::string const& scheme : options.grid.schemes)
+            for (std::string const& method : options.grid.methods) {
                 quantization const how{method, scheme, {}, {}};
                 auto const losses = study.losses(how, {study.nothing(), study.everything()});
                 auto const original = study.margins(how, study.nothing());
@@ -216,21 +212,15 @@ void run(task_options const& options) {
                       figure_json(correlation({m}, &task_result::accuracy_drop, rank_correlation))},
                      {"spearman_margin",
                       figure_json(correlation({m}, &task_result::margin_drop, rank_correlation))}});
-            deliver(
-                options.study.output.json_target,
-                json{{"schema", "qtk.fairness.task/1"},
-                     {"model", study.model().name()},
-                     {"protocol", study.text().sentence},
-                     {"calibration", calibration},
-                     {"float_accuracy", each(before)},
-                     {"spearman_accuracy",
-                      figure_json(
-                          correlation(models, &task_result::accuracy_drop, rank_correlation))},
-                     {"spearman_margin", figure_json(correlation(models, &task_result::margin_drop,
-                                                                 rank_correlation))},
-                     {"seed", options.study.seed},
-                     {"environment", environment::now().to_json()},
-                     {"rows", rows}});
+            json head = report_head("qtk.fairness.task/1", study, calibration, options.study);
+            head.update(
+                {{"float_accuracy", each(before)},
+                 {"spearman_accuracy",
+                  figure_json(correlation(models, &task_result::accuracy_drop, rank_correlation))},
+                 {"spearman_margin",
+                  figure_json(correlation(models, &task_result::margin_drop, rank_correlation))},
+                 {"rows", rows}});
+            deliver(options.study.output.json_target, head);
         }
         if (options.study.report.empty()) return;
         fairness_report report("quant-fairness task", study, calibration);
@@ -260,12 +250,7 @@ void add_task(CLI::App& program) {
     CLI::App* const command = program.add_subcommand(
         "task", "does the cost in perplexity predict the cost in choosing the next passage?");
     options->study.add_to(*command);
-    command->add_option("--schemes", options->schemes, "formats with codes")
-        ->delimiter(',')
-        ->capture_default_str();
-    command->add_option("--methods", options->methods, method_help)
-        ->delimiter(',')
-        ->capture_default_str();
+    options->grid.add_to(*command);
     command->callback([options] { run(*options); });
 }
 

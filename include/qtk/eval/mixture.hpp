@@ -96,9 +96,7 @@ class mixed_network {
         std::visit(
             [&](auto& b) {
                 b.for_each_linear([&](linear& l) {
-                    std::uint32_t of_layer = 0;
-                    for (std::size_t m = 0; m < modules_[i].size(); ++m)
-                        if (modules_[i][m].layer == layer) of_layer |= 1u << m;
+                    std::uint32_t const of_layer = modules_of_layer(modules_[i], layer);
                     linear const& prepared = prepared_[first_layer_[i] + layer++];
                     if ((modules & of_layer) == of_layer) return;
                     l = (modules & of_layer) == 0 ? prepared : rows_mixed(i, modules, l, prepared);

@@ -63,6 +63,15 @@ namespace detail {
     return modules;
 }
 
+/// Those of `modules`, all of one block, that belong to its linear layer `layer`.
+[[nodiscard]] inline std::uint32_t modules_of_layer(std::vector<network_module> const& modules,
+                                                    std::size_t layer) noexcept {
+    std::uint32_t bits = 0;
+    for (std::size_t m = 0; m < modules.size(); ++m)
+        if (modules[m].layer == layer) bits |= 1u << m;
+    return bits;
+}
+
 /// A part by its name: L3 a block, L3.q a module of it, q that module of all blocks.
 struct network_part {
     std::string name;

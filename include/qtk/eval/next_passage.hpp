@@ -8,6 +8,7 @@
 #include <qtk/core/error.hpp>
 #include <qtk/core/random.hpp>
 #include <qtk/eval/perplexity.hpp>
+#include <qtk/io/tokenizer.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/decoder.hpp>
 
@@ -76,6 +77,19 @@ namespace detail {
     return loss_of(model, {tokens, end.size()}).nll / static_cast<double>(end.size());
 }
 }  // namespace detail
+
+/// The tokens of each line of a text, the newline before a line counted to it: what the questions are about.
+[[nodiscard]] inline std::vector<std::vector<std::int32_t>> tokens_of_lines(
+    std::string_view text, tokenizer const& encoder) {
+    std::vector<std::vector<std::int32_t>> lines;
+    while (!text.empty()) {
+        std::size_t const length = std::min(text.find('\n'), text.size());
+        std::string const line(text.substr(0, length));
+        lines.push_back(encoder.encode(lines.empty() ? line : "\n" + line));
+        text.remove_prefix(std::min(length + 1, text.size()));
+    }
+    return lines;
+}
 
 /// By how much the right line is likelier than the likeliest wrong one, nats a token: the least mean loss
 /// of the wrong ones minus that of the right one, a figure a question, in their order. `lines` are tokens
