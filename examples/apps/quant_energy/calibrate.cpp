@@ -65,12 +65,8 @@ struct calibrate_options {
         if (!(noise >= 0.0 && noise < 0.5))
             throw qtk::value_error(
                 fmt::format("--noise: expected a share from 0 to below 0.5, found {}", noise));
-        int const modes =
-            (is_plan_only ? 1 : 0) + (is_fit_only ? 1 : 0) + (simulate.empty() ? 0 : 1);
-        if (modes > 1 && !(is_plan_only && !is_fit_only))
-            throw qtk::value_error("expected one of --fit-only and --simulate");
-        if (is_plan_only && is_fit_only)
-            throw qtk::value_error("expected one of --plan-only and --fit-only");
+        if (is_fit_only && (is_plan_only || !simulate.empty()))
+            throw qtk::value_error("--fit-only: expected one of it, --plan-only and --simulate");
     }
 };
 
@@ -226,10 +222,8 @@ void require_same(observation_record const& record, std::string const& path,
     for (std::size_t i = 0; i < record.runs.size(); ++i) {
         qtk::kernel_observation const& found = record.runs[i].kernel;
         qtk::planned_run const& expected = plan[i].run;
-        double const macs = qtk::detail::tiled_product(expected.product).m *
-                            qtk::detail::tiled_product(expected.product).n *
-                            qtk::detail::tiled_product(expected.product).k *
-                            static_cast<double>(expected.repeats);
+        qtk::matrix_product const& p = expected.product;
+        double const macs = static_cast<double>(p.m * p.n * p.k * expected.repeats);
         bool const is_same_work = options.plan.macs == 0.0 || expected.repeats == 0 ||
                                   (!found.works.empty() && found.works.front().macs == macs);
         if (found.name != expected.name || !is_same_work)
