@@ -264,6 +264,7 @@ set(QTK_HEADERS
     qtk/method/tile_search.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
+    qtk/model/attention_rounding.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
     qtk/model/batch_norm.hpp
