@@ -10,36 +10,24 @@
 #include <limits>
 #include <vector>
 
-using qtk::softmax_rounding, qtk::symmetric_grid;
+using qtk::softmax_rounding;
 
-TEST_CASE("a grid has as many steps below zero as above, and clips what lies beyond") {
-    symmetric_grid const grid(3, 0.5f);
-    CHECK(grid.code(0.74f) == 1.0f);
-    CHECK(grid.code(0.75f) == 2.0f);  // half to even
-    CHECK(grid.code(1.25f) == 2.0f);
-    CHECK(grid.code(-9.0f) == -3.0f);
-    CHECK(grid.code(9.0f) == 3.0f);
-    CHECK(grid.round_trip(9.0f) == 1.5f);
-    CHECK(symmetric_grid(8, 1.0f).code(-1e30f) == -127.0f);
-    CHECK(symmetric_grid(2, 1.0f).code(7.0f) == 1.0f);
-}
-
-TEST_CASE("without bits values stay as they are") {
-    symmetric_grid const none;
-    CHECK(none.is_floats());
-    CHECK(none.round_trip(0.123f) == 0.123f);
-    CHECK(none.step() == 1.0f);
+TEST_CASE("nothing is rounded unless it is asked for") {
     CHECK(softmax_rounding{}.round_trip(0.123f) == 0.123f);
+    CHECK(softmax_rounding{}.is_floats());
     CHECK(qtk::attention_rounding{}.is_floats());
-    CHECK_FALSE(qtk::attention_rounding{.k = {8, 1.0f}}.is_floats());
+    CHECK_FALSE(qtk::attention_rounding{.k = qtk::activation_codes(8)}.is_floats());
     CHECK_FALSE(qtk::attention_rounding{.softmax = softmax_rounding::log2(3)}.is_floats());
 }
 
-TEST_CASE("grids of other bits and steps are refused") {
-    for (int const bits : {-1, 0, 1, 9})
-        CHECK_THROWS_AS((void)symmetric_grid(bits, 1.0f), qtk::value_error);
-    for (float const step : {0.0f, -1.0f, std::nanf(""), std::numeric_limits<float>::infinity()})
-        CHECK_THROWS_AS((void)symmetric_grid(8, step), qtk::value_error);
+TEST_CASE("grids without a scale and other bits are refused") {
+    for (float const scale : {0.0f, -1.0f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
+        qtk::attention_rounding rounding;
+        rounding.v = qtk::activation_grid{.scale = scale};
+        CHECK_THROWS_AS(qtk::require_scales(rounding, "blocks.0.attn"), qtk::value_error);
+        rounding.v->scale = 1.0f;
+        CHECK_NOTHROW(qtk::require_scales(rounding, "blocks.0.attn"));
+    }
     CHECK_THROWS_AS((void)softmax_rounding::log2(0), qtk::value_error);
     CHECK_THROWS_AS((void)softmax_rounding::log2(9), qtk::value_error);
 }

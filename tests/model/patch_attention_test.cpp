@@ -36,21 +36,28 @@ matrix attended(std::size_t heads, std::size_t tokens, matrix const& qkv,
     return y;
 }
 
+/// A symmetric grid.
+qtk::activation_grid grid(int bits, float scale) {
+    qtk::activation_grid made = qtk::activation_codes(bits);
+    made.scale = scale;
+    return made;
+}
+
 /// Attention whose sums are sums of integers: of 2^-15 of a unit for the probabilities, which is exact for
 /// powers of two of 4 bits.
 matrix integer_attention(std::size_t heads, std::size_t tokens, matrix const& qkv,
                          qtk::attention_rounding const& how) {
     std::size_t const width = qkv.cols() / 3, d = width / heads;
     matrix y(qkv.rows(), width), map(1, tokens);
-    float const scale = how.q.step() * how.k.step() / std::sqrt(static_cast<float>(d));
+    float const scale = how.q->scale * how.k->scale / std::sqrt(static_cast<float>(d));
     for (std::size_t r = 0; r < qkv.rows(); ++r)
         for (std::size_t h = 0; h < heads; ++h) {
             std::size_t const first = r / tokens * tokens;
             for (std::size_t t = 0; t < tokens; ++t) {
                 std::int64_t sum = 0;
                 for (std::size_t i = h * d; i < (h + 1) * d; ++i)
-                    sum += static_cast<std::int64_t>(how.q.code(qkv(r, i))) *
-                           static_cast<std::int64_t>(how.k.code(qkv(first + t, width + i)));
+                    sum += static_cast<std::int64_t>(how.q->code(qkv(r, i))) *
+                           static_cast<std::int64_t>(how.k->code(qkv(first + t, width + i)));
                 map(0, t) = scale * static_cast<float>(sum);
             }
             qtk::detail::softmax_rows(map.view());
@@ -59,8 +66,8 @@ matrix integer_attention(std::size_t heads, std::size_t tokens, matrix const& qk
                 std::int64_t sum = 0;
                 for (std::size_t t = 0; t < tokens; ++t)
                     sum += static_cast<std::int64_t>(std::ldexp(map(0, t), 15)) *
-                           static_cast<std::int64_t>(how.v.code(qkv(first + t, 2 * width + i)));
-                y(r, i) = how.softmax.unit() * how.v.step() *
+                           static_cast<std::int64_t>(how.v->code(qkv(first + t, 2 * width + i)));
+                y(r, i) = how.softmax.unit() * how.v->scale *
                           static_cast<float>(std::ldexp(static_cast<double>(sum), -15));
             }
         }
@@ -141,8 +148,10 @@ TEST_CASE("rounded operands give what integers give, bit for bit") {
           qtk::softmax_rounding(qtk::log2_quantizer(4)),
           qtk::softmax_rounding(qtk::twin_quantizer(8, 5)),
           qtk::softmax_rounding(qtk::twin_quantizer(4, 3))}) {
-        qtk::attention_rounding const how{
-            .q = {8, 0.03f}, .k = {6, 0.07f}, .v = {8, 0.029f}, .softmax = softmax};
+        qtk::attention_rounding const how{.q = grid(8, 0.03f),
+                                          .k = qtk::activation_grid{0.07f, -20, 43},
+                                          .v = grid(8, 0.029f),
+                                          .softmax = softmax};
         matrix const y = attended(heads, tokens, qkv, how);
         CHECK(y == integer_attention(heads, tokens, qkv, how));
         CHECK(y != attended(heads, tokens, qkv));
@@ -153,12 +162,12 @@ TEST_CASE("each operand is rounded on its own grid") {
     matrix const qkv = random_matrix(8, 12, 5);
     for (std::size_t part = 0; part < 3; ++part) {
         matrix rounded = qkv;
-        qtk::symmetric_grid const grid(4, 0.3f);
+        qtk::activation_grid const rounding = grid(4, 0.3f);
         for (std::size_t r = 0; r < 8; ++r)
             for (std::size_t i = 0; i < 4; ++i)
-                rounded(r, 4 * part + i) = grid.round_trip(qkv(r, 4 * part + i));
+                rounded(r, 4 * part + i) = rounding.round_trip(qkv(r, 4 * part + i));
         qtk::attention_rounding how;
-        (part == 0 ? how.q : part == 1 ? how.k : how.v) = grid;
+        (part == 0 ? how.q : part == 1 ? how.k : how.v) = rounding;
         matrix const expected = attended(2, 4, rounded), found = attended(2, 4, qkv, how);
         for (std::size_t i = 0; i < expected.view().size(); ++i)
             CHECK(static_cast<double>(found.data()[i]) ==
@@ -170,7 +179,7 @@ TEST_CASE(
     "maps are the weights with which rows of values are added, in several blocks of rows, too") {
     std::size_t const heads = 2, tokens = 300, d = 4, width = heads * d;
     matrix const qkv = random_matrix(2 * tokens, 3 * width, 6);
-    qtk::attention_rounding const how{.q = {6, 0.1f},
+    qtk::attention_rounding const how{.q = grid(6, 0.1f),
                                       .softmax = qtk::uniform_probability_quantizer(8)};
     matrix const y = attended(heads, tokens, qkv, how);
     matrix const maps =
@@ -191,9 +200,9 @@ TEST_CASE(
 
 TEST_CASE("rounded attention does not depend on the number of threads") {
     matrix const qkv = random_matrix(6 * 40, 3 * 32, 7);
-    qtk::attention_rounding const how{.q = {8, 0.03f},
-                                      .k = {8, 0.03f},
-                                      .v = {8, 0.03f},
+    qtk::attention_rounding const how{.q = grid(8, 0.03f),
+                                      .k = grid(8, 0.03f),
+                                      .v = grid(8, 0.03f),
                                       .softmax = qtk::softmax_rounding::log2(4)};
     qtk_test::same_for_any_threads([&] { return attended(4, 40, qkv, how); });
 }

@@ -142,7 +142,11 @@ TEST_CASE(
         names.push_back(attention.name());
         CHECK(attention.heads() == 2);
         CHECK(attention.tokens() == 10);
-        if (attention.name() == "blocks.1.attn") attention.set_rounding({.v = {3, 0.1f}});
+        if (attention.name() == "blocks.1.attn") {
+            CHECK_THROWS_AS(attention.set_rounding({.v = qtk::activation_codes(3)}),
+                            qtk::value_error);
+            attention.set_rounding({.v = qtk::activation_grid{0.1f, -3, 3}});
+        }
     });
     CHECK(names == watcher.seen);
     CHECK(network.forward(images) != before);

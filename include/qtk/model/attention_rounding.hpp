@@ -3,63 +3,30 @@
 // What is left of attention if its operands become codes, too? Linear layers round their inputs themselves;
 // between them stand two products of activations with activations, whose four operands this header rounds:
 //
-//   q, k, v   n = clamp(round_half_even(x / s), -Q, Q),  Q = 2^(B-1) - 1, one known step s a tensor
+//   q, k, v   n = the code of x on a known grid of step s (activation_grid.hpp), one grid a tensor
 //   softmax   equal steps, powers of two or two steps (quantizer/softmax_quantizer.hpp)
 //
 //   scores = s_q s_k / sqrt(d) * (n_q . n_k),   y = unit s_v * sum of m n_v,   m = softmax / unit, rounded
 //
 // This part is simulated: the products are float products of whole numbers. Where every partial sum is below
 // 2^24 a float holds it exactly, so that no order of additions changes it: it is the integer product,
-// bit for bit. n_q . n_k is for d Q^2 < 2^24 (8 bits: heads of up to 1040 values). The other sum is for equal
+// bit for bit. n_q . n_k is, with codes of -Q to Q, for d Q^2 < 2^24 (8 bits: heads of up to 1040 values). The other sum is for equal
 // steps (m adds up to little more than 2^B), powers down to 2^-15 (4 bits), and two steps with 1 / sigma up to
 // 2^9 at 8 bits; finer ones round like any float sum. The softmax itself is in floats.
 #pragma once
 
 #include <qtk/core/error.hpp>
-#include <qtk/format/round.hpp>
+#include <qtk/model/activation_grid.hpp>
 #include <qtk/quantizer/softmax_quantizer.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <concepts>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
 
 namespace qtk {
-
-/// The whole numbers from -Q to Q times one step; with no bits, all floats.
-class symmetric_grid {
-  public:
-    /// Values stay as they are.
-    symmetric_grid() = default;
-    /// Q = 2^(bits-1) - 1. Throws value_error unless there are 2 to 8 bits and the step is a finite number
-    /// above zero.
-    symmetric_grid(int bits, float step)
-        : bits_(bits), step_(step), largest_(std::ldexp(1.0f, bits - 1) - 1.0f) {
-        if (bits < 2 || bits > 8 || !(step > 0.0f) || !std::isfinite(step))
-            throw value_error("symmetric grid: expected 2 to 8 bits and a step above zero, found " +
-                              std::to_string(bits) + " bits and " + std::to_string(step));
-    }
-
-    [[nodiscard]] bool is_floats() const noexcept { return bits_ == 0; }
-    /// 0 for floats.
-    [[nodiscard]] int bits() const noexcept { return bits_; }
-    /// 1 for floats.
-    [[nodiscard]] float step() const noexcept { return step_; }
-    /// x in steps.
-    [[nodiscard]] float code(float x) const noexcept {
-        return is_floats() ? x : round_half_even(std::clamp(x / step_, -largest_, largest_));
-    }
-    /// What is left of x.
-    [[nodiscard]] float round_trip(float x) const noexcept { return step_ * code(x); }
-
-    friend bool operator==(symmetric_grid const&, symmetric_grid const&) = default;
-
-  private:
-    int bits_ = 0;
-    float step_ = 1.0f, largest_ = 0.0f;
-};
 
 /// How attention probabilities are rounded.
 class softmax_rounding {
@@ -120,14 +87,20 @@ class softmax_rounding {
         how_;
 };
 
-/// All that attention rounds; by default nothing.
+/// All that attention rounds; by default nothing. A tensor without a grid stays as it is.
 struct attention_rounding {
-    symmetric_grid q = {}, k = {}, v = {};
+    std::optional<activation_grid> q = {}, k = {}, v = {};
     softmax_rounding softmax = {};
 
-    [[nodiscard]] bool is_floats() const noexcept {
-        return q.is_floats() && k.is_floats() && v.is_floats() && softmax.is_floats();
-    }
+    [[nodiscard]] bool is_floats() const noexcept { return !q && !k && !v && softmax.is_floats(); }
 };
+
+/// Throws value_error for a grid without a scale.
+inline void require_scales(attention_rounding const& rounding, std::string const& who) {
+    for (std::optional<activation_grid> const* const grid : {&rounding.q, &rounding.k, &rounding.v})
+        if (*grid && !((*grid)->scale > 0.0f && std::isfinite((*grid)->scale)))
+            throw value_error(who + ": expected a positive scale of q, k and v, found " +
+                              std::to_string((*grid)->scale) + ". Hint: calibrate it");
+}
 
 }  // namespace qtk

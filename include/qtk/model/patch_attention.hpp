@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -41,7 +42,7 @@ inline void softmax_rows(matrix_view<float> scores) noexcept {
 namespace detail {
 
 /// Every value on its grid, in steps.
-[[nodiscard]] inline matrix codes_on(symmetric_grid const& grid, matrix_view<float const> x) {
+[[nodiscard]] inline matrix codes_on(activation_grid const& grid, matrix_view<float const> x) {
     matrix codes(x.rows, x.cols);
     parallel_for(x.rows, 2 * x.size(), [&](std::size_t r) {
         std::span<float const> const from = x.row(r);
@@ -50,6 +51,18 @@ namespace detail {
     });
     return codes;
 }
+
+/// An operand as it is multiplied: codes and what one of them is worth, or the floats and 1.
+struct attention_codes {
+    attention_codes(std::optional<activation_grid> const& grid, matrix_view<float const> x)
+        : codes(grid ? codes_on(*grid, x) : matrix()),
+          view(grid ? matrix_view<float const>(codes.view()) : x),
+          step(grid ? grid->scale : 1.0f) {}
+
+    matrix codes;
+    matrix_view<float const> view;
+    float step;
+};
 
 /// f(image, head, first, scores) for all maps in blocks of up to 256 rows [count, tokens], `first` being
 /// the row of the image; images and heads are shared between threads. `q` and `k` may be codes, whose
@@ -94,25 +107,18 @@ inline void patch_attention(std::size_t heads, std::size_t tokens, matrix_view<f
     QTK_EXPECTS(heads > 0 && q.cols % heads == 0 && tokens > 0 && q.rows % tokens == 0);
     QTK_EXPECTS(k.rows == q.rows && k.cols == q.cols && v.rows == q.rows && v.cols == q.cols);
     QTK_EXPECTS(y.rows == q.rows && y.cols == q.cols);
-    matrix copies[3];
-    auto const operand = [&](symmetric_grid const& grid, matrix_view<float const> x,
-                             matrix& copy) -> matrix_view<float const> {
-        if (grid.is_floats()) return x;
-        copy = detail::codes_on(grid, x);
-        return copy.view();
-    };
-    auto const keys = operand(rounding.k, k, copies[1]), values = operand(rounding.v, v, copies[2]);
+    detail::attention_codes const queries(rounding.q, q), keys(rounding.k, k),
+        values(rounding.v, v);
     std::size_t const d = q.cols / heads;
-    float const unit = rounding.softmax.unit() * rounding.v.step();
+    float const unit = rounding.softmax.unit() * values.step;
     detail::for_each_map(
-        heads, tokens, operand(rounding.q, q, copies[0]), keys,
-        rounding.q.step() * rounding.k.step(),
+        heads, tokens, queries.view, keys.view, queries.step * keys.step,
         [&](std::size_t image, std::size_t head, std::size_t first, matrix_view<float> map) {
             rounding.softmax.to_units(map.flat());
             auto const of_head = [&](auto const& m, std::size_t at, std::size_t count) {
                 return detail::rows(detail::columns(m, head * d, d), image * tokens + at, count);
             };
-            matmul<factor::plain>(map, of_head(values, 0, tokens), of_head(y, first, map.rows),
+            matmul<factor::plain>(map, of_head(values.view, 0, tokens), of_head(y, first, map.rows),
                                   {.alpha = unit});
         });
 }
@@ -125,9 +131,9 @@ inline void patch_attention(std::size_t heads, std::size_t tokens, matrix_view<f
     QTK_EXPECTS(heads > 0 && q.cols % heads == 0 && tokens > 0 && q.rows % tokens == 0);
     QTK_EXPECTS(k.rows == q.rows && k.cols == q.cols);
     matrix maps(q.rows * heads, tokens);
-    matrix const queries = detail::codes_on(rounding.q, q), keys = detail::codes_on(rounding.k, k);
+    detail::attention_codes const queries(rounding.q, q), keys(rounding.k, k);
     detail::for_each_map(
-        heads, tokens, queries.view(), keys.view(), rounding.q.step() * rounding.k.step(),
+        heads, tokens, queries.view, keys.view, queries.step * keys.step,
         [&](std::size_t image, std::size_t head, std::size_t first, matrix_view<float> map) {
             rounding.softmax.to_units(map.flat());
             detail::row_map(map.flat(),

@@ -77,7 +77,11 @@ class vit_attention {
     /// Of an image.
     [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
     [[nodiscard]] attention_rounding const& rounding() const noexcept { return rounding_; }
-    void set_rounding(attention_rounding const& rounding) noexcept { rounding_ = rounding; }
+    /// Throws value_error for a grid without a scale.
+    void set_rounding(attention_rounding const& rounding) {
+        require_scales(rounding, name_);
+        rounding_ = rounding;
+    }
 
     /// y [n * tokens, width] from queries, keys and values side by side, [n * tokens, 3 width].
     void apply(matrix_view<float const> qkv, matrix_view<float> y) const {
