@@ -264,6 +264,7 @@ set(QTK_HEADERS
     qtk/method/tile_search.hpp
     qtk/model/activation_grid.hpp
     qtk/model/attention.hpp
+    qtk/model/attention_calibration.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_rounding.hpp
     qtk/model/attention_step.hpp
