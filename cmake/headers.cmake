@@ -298,6 +298,7 @@ set(QTK_HEADERS
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
+    qtk/model/layer_steps.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp
     qtk/model/load.hpp
@@ -308,6 +309,7 @@ set(QTK_HEADERS
     qtk/model/patch_attention.hpp
     qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
+    qtk/model/ranking_search.hpp
     qtk/model/resnet.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp

@@ -49,7 +49,7 @@ namespace qtk {
 
 struct ranking_options {
     int weight_bits = 4, input_bits = 4;  ///< 2 to 8.
-    double gamma = 1.0;                   ///< Of the loss per pair; 0: no ranking.
+    double gamma = 25.0;                  ///< Of the loss per pair; 0: no ranking.
     double theta = 0.0;                   ///< The margin that a pair has to keep.
     int candidates = 20;
     float alpha = 0.5f, beta = 1.2f;
