@@ -48,6 +48,7 @@ set(QTK_HEADERS
     qtk/eval/next_passage.hpp
     qtk/eval/passages.hpp
     qtk/eval/perplexity.hpp
+    qtk/eval/ranking_ablation.hpp
     qtk/eval/stepwise.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp

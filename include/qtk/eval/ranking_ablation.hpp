@@ -197,9 +197,10 @@ struct ranking_ablation_options {
 struct ranking_ablation_row {
     int bits = 0;
     step_method method = step_method::minmax;
-    std::vector<std::uint8_t> is_correct;  ///< 1 or 0 for each test image.
+    std::vector<std::uint8_t> is_correct = {};  ///< 1 or 0 for each test image.
     double accuracy = 0.0;
-    attention_fit agreement;  ///< With the float network on the test images, mean over the blocks.
+    attention_fit agreement =
+        {};  ///< With the float network on the test images, mean over the blocks.
 };
 
 /// How many of the test images each method gets right at each width, bits outside, methods inside. `model`
@@ -221,7 +222,10 @@ struct ranking_ablation_row {
             set_steps(quantized, steps_by_method(model, calibration, method, options), how.run);
             attention_agreement const seen =
                 compare_attention(model, quantized, test, options.theta);
-            ranking_ablation_row row{.bits = bits, .method = method, .agreement = seen.mean()};
+            ranking_ablation_row row;
+            row.bits = bits;
+            row.method = method;
+            row.agreement = seen.mean();
             std::vector<std::size_t> const classes = likeliest_classes(seen.logits.view());
             std::size_t correct = 0;
             for (std::size_t i = 0; i < classes.size(); ++i) {
