@@ -52,6 +52,7 @@ set(QTK_HEADERS
     qtk/eval/next_passage.hpp
     qtk/eval/passages.hpp
     qtk/eval/perplexity.hpp
+    qtk/eval/ranking_ablation.hpp
     qtk/eval/stepwise.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp
@@ -268,7 +269,9 @@ set(QTK_HEADERS
     qtk/method/tile_search.hpp
     qtk/model/activation_grid.hpp
     qtk/model/attention.hpp
+    qtk/model/attention_calibration.hpp
     qtk/model/attention_heads.hpp
+    qtk/model/attention_rounding.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
     qtk/model/batch_norm.hpp
@@ -300,6 +303,7 @@ set(QTK_HEADERS
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
+    qtk/model/layer_steps.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp
     qtk/model/load.hpp
@@ -310,6 +314,7 @@ set(QTK_HEADERS
     qtk/model/patch_attention.hpp
     qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
+    qtk/model/ranking_search.hpp
     qtk/model/resnet.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp
