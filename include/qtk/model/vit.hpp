@@ -63,6 +63,8 @@ namespace detail {
 
 }  // namespace detail
 
+class vit_block_tape;
+
 class vit_block {
   public:
     /// `prefix` is what stands before "norm1": "blocks.0." for the first block; `heads` divides `width`.
@@ -123,6 +125,8 @@ class vit_block {
     }
 
   private:
+    friend class vit_block_tape;  // vit_gradient.hpp
+
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
         f(self.qkv_), f(self.proj_), f(self.fc1_), f(self.fc2_);
@@ -184,18 +188,57 @@ class vision_transformer {
     /// Throws shape_error for images of another size or number of channels.
     template <typename Observer = no_observer>
     [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
-        require_size(images.shape());
-        matrix x = embed(images, observe);
+        matrix x = run_stem(images, observe);
         for (vit_block const& block : blocks_) block.forward(tokens_, x.view(), observe);
-        matrix last(images.count(), x.cols());
-        for (std::size_t n = 0; n < last.rows(); ++n)
-            std::ranges::copy(x.view().row(n * tokens_), last.view().row(n).begin());
-        last_norm_.apply(last.view(), last.view());
+        return run_head(x.view(), observe);
+    }
+    /// What comes before the first block, [count * tokens, width]: the class token and the patches of each
+    /// image, with their positions. Throws like forward().
+    template <typename Observer = no_observer>
+    [[nodiscard]] matrix run_stem(pixel_rows images, Observer const& observe = {}) const {
+        require_size(images.shape());
+        image_batch const patches = embed_.made_of(images, {}, observe);
+        matrix x(images.count() * tokens_, embed_.layer().out());
+        parallel_for(x.rows(), x.view().size(), [&](std::size_t r) {
+            std::size_t const n = r / tokens_, t = r % tokens_;
+            std::span<float const> const token =
+                t == 0 ? std::span<float const>(class_token_)
+                       : patches.pixels().row(n * (tokens_ - 1) + t - 1);
+            std::span<float> const row = x.view().row(r);
+            for (std::size_t i = 0; i < row.size(); ++i)
+                row[i] = token[i] + positions_[t * row.size() + i];
+        });
+        return x;
+    }
+    /// The logits of what the last block made, [count, classes].
+    template <typename Observer = no_observer>
+    [[nodiscard]] matrix run_head(matrix_view<float const> x, Observer const& observe = {}) const {
+        matrix const last = class_tokens(x);
+        matrix normed(last.rows(), last.cols());
+        last_norm_.apply(last.view(), normed.view());
         matrix logits(last.rows(), classes());
-        observe(head_, last.view());
-        head_.apply(last.view(), logits.view());
+        observe(head_, normed.view());
+        head_.apply(normed.view(), logits.view());
         return logits;
     }
+    /// The first row of each image, [count, width].
+    [[nodiscard]] matrix class_tokens(matrix_view<float const> x) const {
+        matrix first(x.rows / tokens_, x.cols);
+        for (std::size_t n = 0; n < first.rows(); ++n)
+            std::ranges::copy(x.row(n * tokens_), first.view().row(n).begin());
+        return first;
+    }
+
+    /// Rows of an image, the class token among them.
+    [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
+    [[nodiscard]] convolution const& embedding() const noexcept { return embed_; }
+    [[nodiscard]] convolution& embedding() noexcept { return embed_; }
+    /// i < block_count().
+    [[nodiscard]] vit_block const& block(std::size_t i) const noexcept { return blocks_[i]; }
+    [[nodiscard]] vit_block& block(std::size_t i) noexcept { return blocks_[i]; }
+    [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
+    [[nodiscard]] linear const& head() const noexcept { return head_; }
+    [[nodiscard]] linear& head() noexcept { return head_; }
 
     /// f(layer) for the patches' layer, all layers of the blocks and the head, in the order of computation.
     template <typename F>
@@ -232,23 +275,6 @@ class vision_transformer {
                       std::to_string(side);
         throw shape_error("the network's positions are for images of " + expected + ", found " +
                           to_string(image) + ". Hint: scale the images");
-    }
-
-    /// [count * tokens, width]: the class token and the patches of each image, with their positions.
-    template <typename Observer>
-    [[nodiscard]] matrix embed(pixel_rows images, Observer const& observe) const {
-        image_batch const patches = embed_.made_of(images, {}, observe);
-        matrix x(images.count() * tokens_, embed_.layer().out());
-        parallel_for(x.rows(), x.view().size(), [&](std::size_t r) {
-            std::size_t const n = r / tokens_, t = r % tokens_;
-            std::span<float const> const token =
-                t == 0 ? std::span<float const>(class_token_)
-                       : patches.pixels().row(n * (tokens_ - 1) + t - 1);
-            std::span<float> const row = x.view().row(r);
-            for (std::size_t i = 0; i < row.size(); ++i)
-                row[i] = token[i] + positions_[t * row.size() + i];
-        });
-        return x;
     }
 
     std::size_t channels_ = 0, heads_ = 0, tokens_ = 1;
