@@ -56,7 +56,7 @@ TEST_CASE(
     constexpr qtk::scheme i8{.element = qtk::i8, .grain = qtk::per_channel};
     e.layer.set_weight(qtk::any_qmatrix(qtk::quantize<i8>(e.layer.weight())));
     qtk::layer_activations const how{.type = qtk::activation_type::a8_static,
-                                     .static_scale = 0.01f};  // clips at 1.27
+                                     .grid = {.scale = 0.01f}};  // clips at 1.27
     qtk::linear packed = e.layer;
     e.layer.simulate(how);
     packed.pack(how);

@@ -29,6 +29,7 @@
 #include <qtk/model/opt.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <type_traits>
@@ -233,5 +234,21 @@ class block_tape {
     matrix x_, normed_, qkv_, attended_, first_sum_, middle_;
     matrix mlp_normed_, gate_, up_, inner_, sum_, y_;
 };
+
+/// What reconstruct_block() asks of a block (block_reconstruction.hpp).
+template <decoder_block B>
+[[nodiscard]] matrix block_output(B const& block, matrix const& x) {
+    matrix y = x;
+    block.forward(y.view());
+    return y;
+}
+template <decoder_block B>
+[[nodiscard]] std::array<std::size_t, 2> block_shape(B const&, matrix const& x) {
+    return x.shape();
+}
+template <decoder_block B>
+[[nodiscard]] block_tape block_run(B const& block, matrix const& x) {
+    return block_tape(block, x.view());
+}
 
 }  // namespace qtk

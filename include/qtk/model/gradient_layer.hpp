@@ -99,7 +99,7 @@ inline void add_layer_gradient(linear const& layer, matrix_view<float const> x,
     matrix by_x(x.rows, x.cols);
     add_input_gradient(weight->view(), d, by_x.view());
     if (rounding.clips())
-        detail::stop_outside(x, multiplied, rounding.how->static_scale, by_x.view());
+        detail::stop_outside(x, multiplied, rounding.how->grid.scale, by_x.view());
     // The transform is linear, and by rows its transpose is what takes it off a weight.
     if (change != nullptr) by_x = change->weight_without(by_x.view());
     detail::add_to(by_x.view(), by_input);
