@@ -296,6 +296,7 @@ set(QTK_HEADERS
     qtk/model/gradient_norm.hpp
     qtk/model/gradient_pooling.hpp
     qtk/model/grouped_rows.hpp
+    qtk/model/hessian_trace.hpp
     qtk/model/image.hpp
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
@@ -323,6 +324,7 @@ set(QTK_HEADERS
     qtk/model/vision_model.hpp
     qtk/model/vision_parts.hpp
     qtk/model/vision_reader.hpp
+    qtk/model/vision_reconstruction.hpp
     qtk/model/vit.hpp
     qtk/model/vit_gradient.hpp
     qtk/model/weight_matrix.hpp

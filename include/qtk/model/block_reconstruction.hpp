@@ -90,8 +90,7 @@ void require_samples(B const& block, block_samples const& samples) {
             " and " + std::to_string(importance.size()));
     for (std::size_t i = 0; i < inputs.size(); ++i)
         if (std::array<std::size_t, 2> const made = block_shape(block, inputs[i]);
-            targets[i].shape() != made ||
-            (!importance.empty() && importance[i].shape() != made))
+            targets[i].shape() != made || (!importance.empty() && importance[i].shape() != made))
             throw shape_error("block reconstruction: the target and the weights of window " +
                               std::to_string(i) + " have not the shape of the block's output");
 }
