@@ -154,6 +154,9 @@ with tempfile.TemporaryDirectory() as folder:
     fitted = at("fitted.json")
     done = calibrate(*traced, "--trace-offset", "1000.0000001", "--out", fitted, f"--json={at('traced.json')}")
     expect("a recorded trace", done, 0, "recorded trace", "R^2", "under the target of 15 %", "--energy-table")
+    if done.returncode != 0:
+        print("\n".join(failures))
+        sys.exit(1)
     report = load(at("traced.json"))
     planted = {"mul integer 8x8": 8, "mul float 32x32": 60, "bits dram": 20, "bits sram_1mib": 4, "bits sram_32kib": 1, "time": 3}
     found = {c["name"]: c["figure"] for c in report["coefficients"]}

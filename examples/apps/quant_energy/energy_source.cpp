@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "device_bench.hpp"
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -26,7 +27,8 @@ bool find_joules(std::vector<std::vector<qtk::trace_point>> const& traces, doubl
         qtk::trace_meter meter(points);
         meter.advance(begin - points.front().seconds);
         auto const before = meter.read();
-        meter.advance(seconds);
+        // A run that ends with the trace may end past it by the rounding of its start.
+        meter.advance(std::min(seconds, meter.duration() - meter.elapsed()));
         found = (meter.read() - before).count();
         return true;
     }
