@@ -40,6 +40,7 @@ set(QTK_HEADERS
     qtk/energy/trace_meter.hpp
     qtk/energy/work.hpp
     qtk/eval/bit_assignment.hpp
+    qtk/eval/classification.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
@@ -333,6 +334,7 @@ set(QTK_HEADERS
     qtk/stats/correlation.hpp
     qtk/stats/distortion.hpp
     qtk/stats/holm.hpp
+    qtk/stats/mcnemar.hpp
     qtk/stats/rank_test.hpp
     qtk/stats/resampled_sums.hpp
     qtk/stats/student.hpp
