@@ -266,6 +266,7 @@ set(QTK_HEADERS
     qtk/model/activation_grid.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
+    qtk/model/attention_rounding.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
     qtk/model/batch_norm.hpp
