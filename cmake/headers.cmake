@@ -302,6 +302,7 @@ set(QTK_HEADERS
     qtk/model/llama.hpp
     qtk/model/load.hpp
     qtk/model/loss_gradient.hpp
+    qtk/model/network_product.hpp
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp

@@ -22,6 +22,7 @@
 #include <qtk/model/convolution.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/pooling.hpp>
 #include <qtk/model/vision_reader.hpp>
 
@@ -100,6 +101,19 @@ class resnet_block {
         return x;
     }
 
+    /// f(product) for every convolution, in that order, of an image; gives the shape of what becomes of it.
+    template <typename F>
+    [[nodiscard]] image_shape for_each_product(image_shape const& image, F& f) const {
+        image_shape inner = image;
+        for (std::size_t i = 0; i + 1 < convolutions_.size(); ++i) {
+            f(product_of(convolutions_[i], inner));
+            inner = convolutions_[i].output(inner);
+        }
+        if (downsample_) f(product_of(*downsample_, image));
+        f(product_of(convolutions_.back(), inner));
+        return convolutions_.back().output(inner);
+    }
+
     /// f(layer) for every convolution, in the order of computation: the downsampling one comes before the
     /// last, which adds to its output.
     template <typename F>
@@ -167,13 +181,24 @@ class resnet {
     template <typename Observer = no_observer>
     [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
         image_batch x = stem_.made_of(images, {.is_relu = true}, observe);
-        if (pools_) x = max_pool(x, {.height = 3, .width = 3, .stride = 2, .padding = 1});
+        if (pools_) x = max_pool(x, stem_pool);
         for (resnet_block const& block : blocks_) x = block.forward(std::move(x), observe);
         matrix const means = mean_of_pixels(x);
         matrix logits(means.rows(), classes());
         observe(classifier_, means.view());
         classifier_.apply(means.view(), logits.view());
         return logits;
+    }
+
+    /// f(product) for every convolution and the last layer, in the order of computation, of one image. Throws
+    /// like forward().
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        f(product_of(stem_, image));
+        image_shape shape = stem_.output(image);
+        if (pools_) shape = stem_pool.over(shape);
+        for (resnet_block const& block : blocks_) shape = block.for_each_product(shape, f);
+        f(product_of(classifier_, 1));
     }
 
     /// f(layer) for every convolution and the last layer, in the order of computation.
@@ -193,6 +218,9 @@ class resnet {
         for (auto& block : self.blocks_) block.for_each_linear(f);
         f(self.classifier_);
     }
+
+    static constexpr convolution_window stem_pool{
+        .height = 3, .width = 3, .stride = 2, .padding = 1};
 
     convolution stem_;
     bool pools_ = false;

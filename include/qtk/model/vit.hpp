@@ -24,6 +24,7 @@
 #include <qtk/model/convolution.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/norm.hpp>
 #include <qtk/model/patch_attention.hpp>
 #include <qtk/model/vision_reader.hpp>
@@ -90,6 +91,24 @@ class vit_attention {
     /// The maps of the same [n * heads * tokens, tokens], rounded as apply() does.
     [[nodiscard]] matrix maps(matrix_view<float const> qkv) const {
         return attention_maps(heads_, tokens_, part(qkv, 0), part(qkv, 1), rounding_);
+    }
+    /// f(product) for the scores and for what the values become, once for each head. `d` is the width of one.
+    template <typename F>
+    void for_each_product(std::size_t d, F& f) const {
+        network_product product{.name = name_ + ".scores",
+                                .attention = this,
+                                .is_scores = true,
+                                .m = tokens_,
+                                .n = tokens_,
+                                .k = d,
+                                .distinct_inputs = tokens_ * d,
+                                .times = heads_};
+        f(std::as_const(product));
+        std::swap(product.n, product.k);
+        product.name = name_ + ".values";
+        product.is_scores = false;
+        product.distinct_inputs = tokens_ * tokens_;
+        f(std::as_const(product));
     }
     /// Queries (0), keys (1) or values (2) of such rows, [n * tokens, width].
     [[nodiscard]] static matrix_view<float const> part(matrix_view<float const> qkv,
@@ -160,6 +179,14 @@ class vit_block {
     template <typename F>
     void for_each_linear(F&& f) const {
         visit(*this, f);
+    }
+    /// f(product) for the layers and the attention between the first two.
+    template <typename F>
+    void for_each_product(F& f) const {
+        std::size_t const tokens = attention_.tokens();
+        f(product_of(qkv_, tokens));
+        attention_.for_each_product(proj_.in() / attention_.heads(), f);
+        f(product_of(proj_, tokens)), f(product_of(fc1_, tokens)), f(product_of(fc2_, tokens));
     }
     [[nodiscard]] vit_attention& attention() noexcept { return attention_; }
     [[nodiscard]] vit_attention const& attention() const noexcept { return attention_; }
@@ -247,6 +274,15 @@ class vision_transformer {
     template <typename F>
     void for_each_linear(F&& f) const {
         visit(*this, f);
+    }
+    /// f(product) for every layer and attention, in the order of computation, of one image. Throws like
+    /// forward(). The head sees the class token alone.
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        require_size(image);
+        f(product_of(embed_, image));
+        for (vit_block const& block : blocks_) block.for_each_product(f);
+        f(product_of(head_, 1));
     }
     /// f(attention) for the attention of every block, first to last.
     template <typename F>
