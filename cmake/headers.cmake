@@ -45,6 +45,7 @@ set(QTK_HEADERS
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
     qtk/eval/mixture.hpp
+    qtk/eval/network_energy.hpp
     qtk/eval/network_parts.hpp
     qtk/eval/next_passage.hpp
     qtk/eval/passages.hpp
