@@ -40,10 +40,13 @@ set(QTK_HEADERS
     qtk/energy/trace_meter.hpp
     qtk/energy/work.hpp
     qtk/eval/bit_assignment.hpp
+    qtk/eval/bit_search.hpp
+    qtk/eval/bit_sensitivity.hpp
     qtk/eval/classification.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
+    qtk/eval/layer_candidates.hpp
     qtk/eval/mixture.hpp
     qtk/eval/network_energy.hpp
     qtk/eval/network_parts.hpp
