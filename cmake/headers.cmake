@@ -299,9 +299,14 @@ set(QTK_HEADERS
     qtk/model/gpt2.hpp
     qtk/model/gradient_activation.hpp
     qtk/model/gradient_attention.hpp
+    qtk/model/gradient_convolution.hpp
+    qtk/model/gradient_cross_entropy.hpp
+    qtk/model/gradient_layer.hpp
     qtk/model/gradient_linear.hpp
     qtk/model/gradient_norm.hpp
+    qtk/model/gradient_pooling.hpp
     qtk/model/grouped_rows.hpp
+    qtk/model/hessian_trace.hpp
     qtk/model/image.hpp
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
@@ -318,6 +323,7 @@ set(QTK_HEADERS
     qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
     qtk/model/resnet.hpp
+    qtk/model/resnet_gradient.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp
     qtk/model/rounded_activations.hpp
@@ -325,9 +331,14 @@ set(QTK_HEADERS
     qtk/model/smooth.hpp
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
+    qtk/model/vision_gradient.hpp
     qtk/model/vision_model.hpp
+    qtk/model/vision_parts.hpp
     qtk/model/vision_reader.hpp
+    qtk/model/vision_reconstruction.hpp
     qtk/model/vit.hpp
+    qtk/model/vit_attention.hpp
+    qtk/model/vit_gradient.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
