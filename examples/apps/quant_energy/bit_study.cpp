@@ -84,19 +84,11 @@ double budget_of(std::string const& text, qtk::candidate_network const& candidat
                     costs.unit, text));
 }
 
-std::vector<int> bits_of(qtk::candidate_network const& candidates,
-                         std::vector<std::size_t> const& choice) {
-    std::vector<int> bits;
-    for (std::size_t l = 0; l < choice.size(); ++l)
-        bits.push_back(candidates.of(l)[choice[l]].bits);
-    return bits;
-}
-
 /// One draw at work.
 class draw_study {
   public:
     draw_study(qtk::vision_model const& model, bit_question const& question,
-               labelled_batch const& calibration, labelled_batch const& test, std::uint64_t seed)
+               shown_images const& calibration, shown_images const& test, std::uint64_t seed)
         : question_(question),
           calibration_(calibration),
           test_(test),
@@ -182,12 +174,14 @@ class draw_study {
                    .sensitivity = kind,
                    .choice = std::move(choice),
                    .bits = {},
+                   .formats = {},
                    .allowed = allowed,
                    .test = {}};
             finish(run, costs);
         };
         if (budget.starts_with("uniform"))
             add("uniform", "", candidates_.uniform(static_cast<int>(*number(budget.substr(7)))));
+        if (!question_.recipe.empty()) add("recipe", "", of_recipe());
         // Rounding of sums in another order must not forbid the uniform assignment itself.
         double const limit = allowed * (1.0 + 1e-12);
         for (std::string const& solver : question_.solvers) {
@@ -206,6 +200,25 @@ class draw_study {
                                            solver + "\"");
             }
         }
+    }
+    std::vector<std::size_t> of_recipe() const {
+        std::vector<std::size_t> choice;
+        for (std::size_t l = 0; l < candidates_.size(); ++l) {
+            std::string const& name = candidates_.original(l).name();
+            auto const wanted = question_.recipe.find(name);
+            if (wanted == question_.recipe.end())
+                throw qtk::value_error("--from-recipe: there is no line for the layer " + name);
+            auto const of_layer = candidates_.of(l);
+            auto const found =
+                std::ranges::find(of_layer, wanted->second, &qtk::layer_candidate::format);
+            if (found == of_layer.end())
+                throw qtk::value_error(
+                    fmt::format("--from-recipe: {}={} is none of the formats of that layer here. "
+                                "Hint: --bits, --scheme, --activation-bits, --first-last",
+                                name, wanted->second));
+            choice.push_back(static_cast<std::size_t>(found - of_layer.begin()));
+        }
+        return choice;
     }
     std::vector<std::size_t> by_episodes(bit_costs const& costs, double limit) {
         auto const layers = choices(costs, qtk::sensitivity::loss);
@@ -231,7 +244,17 @@ class draw_study {
             .best.choice;
     }
     void finish(run_assignment& run, bit_costs const& costs) {
-        run.bits = bits_of(candidates_, run.choice);
+        double weights = 0.0;
+        for (std::size_t l = 0; l < run.choice.size(); ++l) {
+            qtk::layer_candidate const& candidate = candidates_.of(l)[run.choice[l]];
+            run.bits.push_back(candidate.bits);
+            run.formats.push_back(candidate.format);
+            double const size = static_cast<double>(candidate.layer.in()) *
+                                static_cast<double>(candidate.layer.out());
+            weights += size;
+            run.mean_bits += size * candidate.bits;
+        }
+        run.mean_bits /= weights;
         run.spent = costs.sum(run.choice);
         run.predicted_loss = draw_.floats_on_calibration.mean_loss();
         for (std::size_t l = 0; l < run.choice.size(); ++l)
@@ -250,8 +273,8 @@ class draw_study {
     }
 
     bit_question const& question_;
-    labelled_batch const& calibration_;
-    labelled_batch const& test_;
+    shown_images const& calibration_;
+    shown_images const& test_;
     qtk::vision_statistics seen_;
     qtk::candidate_network candidates_;
     std::vector<qtk::network_product> products_;
@@ -378,8 +401,7 @@ bit_costs measured_latencies(qtk::candidate_network const& candidates,
 }
 
 bit_draw study_bits(qtk::vision_model const& model, bit_question const& question,
-                    labelled_batch const& calibration, labelled_batch const& test,
-                    std::uint64_t seed) {
+                    shown_images const& calibration, shown_images const& test, std::uint64_t seed) {
     question.formats.require();
     return draw_study(model, question, calibration, test, seed).run(model);
 }

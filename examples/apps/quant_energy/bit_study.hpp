@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,7 +45,7 @@ struct bit_formats {
 };
 
 /// Images and what they show.
-struct labelled_batch {
+struct shown_images {
     qtk::image_batch images;
     std::vector<std::uint16_t> labels;
 };
@@ -83,7 +84,9 @@ struct run_assignment {
     std::string solver, sensitivity;  ///< "uniform" and "" for what all are compared with
     std::vector<std::size_t> choice;
     std::vector<int> bits;
+    std::vector<std::string> formats;  ///< by layer, as recipes spell them
     double spent = 0.0, allowed = 0.0;
+    double mean_bits = 0.0;  ///< of a weight, without scales
     /// Loss on the calibration images, from the float network's and the sensitivities to loss; and as it ran.
     double predicted_loss = 0.0, calibration_loss = 0.0;
     qtk::classification test;
@@ -110,14 +113,16 @@ struct bit_question {
     std::vector<std::string> solvers{"exact"};
     qtk::episode_options episodes;
     std::size_t latency_repetitions = 21;
+    /// An assignment to be run beside those that are found: the format of each layer by its name.
+    std::map<std::string, std::string> recipe = {};
     /// The mean trace of each layer; needed where `sensitivities` has hessian.
-    std::function<std::vector<double>(qtk::vision_model const&, labelled_batch const&)> traces = {};
+    std::function<std::vector<double>(qtk::vision_model const&, shown_images const&)> traces = {};
     std::function<void(std::string const&)> progress = {};
 };
 
 /// Everything for one draw. Throws qtk::value_error for budgets that nothing fits in.
 [[nodiscard]] bit_draw study_bits(qtk::vision_model const& model, bit_question const& question,
-                                  labelled_batch const& calibration, labelled_batch const& test,
+                                  shown_images const& calibration, shown_images const& test,
                                   std::uint64_t seed);
 
 }  // namespace app
