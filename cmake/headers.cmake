@@ -44,10 +44,15 @@ set(QTK_HEADERS
     qtk/energy/trace_meter.hpp
     qtk/energy/work.hpp
     qtk/eval/bit_assignment.hpp
+    qtk/eval/bit_search.hpp
+    qtk/eval/bit_sensitivity.hpp
+    qtk/eval/classification.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
+    qtk/eval/layer_candidates.hpp
     qtk/eval/mixture.hpp
+    qtk/eval/network_energy.hpp
     qtk/eval/network_parts.hpp
     qtk/eval/next_passage.hpp
     qtk/eval/passages.hpp
@@ -313,6 +318,7 @@ set(QTK_HEADERS
     qtk/model/llama.hpp
     qtk/model/load.hpp
     qtk/model/loss_gradient.hpp
+    qtk/model/network_product.hpp
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp
@@ -353,6 +359,7 @@ set(QTK_HEADERS
     qtk/stats/correlation.hpp
     qtk/stats/distortion.hpp
     qtk/stats/holm.hpp
+    qtk/stats/mcnemar.hpp
     qtk/stats/rank_test.hpp
     qtk/stats/resampled_sums.hpp
     qtk/stats/student.hpp

@@ -62,3 +62,12 @@ TEST_CASE("powers of two are exact, and more than five bits add none that matter
     }
     CHECK(softmax_rounding::log2(4).unit() == 1.0f);
 }
+
+TEST_CASE("a rounding knows its bits") {
+    CHECK(softmax_rounding().bits() == 0);
+    for (int bits = 1; bits <= 8; ++bits)
+        CHECK(softmax_rounding(qtk::uniform_probability_quantizer(bits)).bits() == bits);
+    for (int bits = 1; bits <= 5; ++bits) CHECK(softmax_rounding::log2(bits).bits() == bits);
+    for (int bits = 3; bits <= 8; ++bits)
+        CHECK(softmax_rounding(qtk::twin_quantizer(bits, 2)).bits() == bits);
+}

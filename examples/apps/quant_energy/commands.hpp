@@ -8,5 +8,6 @@ class App;
 namespace app {
 
 void add_calibrate(CLI::App& program);
+void add_search(CLI::App& program);
 
 }  // namespace app

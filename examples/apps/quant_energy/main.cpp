@@ -13,5 +13,6 @@ int main(int argc, char** argv) {
         "quant-energy");
     program.set_version_flag("--version", "quant-energy " QTK_VERSION_STRING);
     app::add_calibrate(program);
+    app::add_search(program);
     return app::run_program(program, argc, argv);
 }

@@ -19,6 +19,7 @@
 #include <qtk/model/activation_grid.hpp>
 #include <qtk/quantizer/softmax_quantizer.hpp>
 
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <optional>
@@ -46,6 +47,21 @@ class softmax_rounding {
 
     [[nodiscard]] bool is_floats() const noexcept {
         return std::holds_alternative<std::monostate>(how_);
+    }
+    /// Of a code; 0 for floats.
+    [[nodiscard]] int bits() const noexcept {
+        return std::visit(
+            []<typename Quantizer>(Quantizer const& q) {
+                if constexpr (std::same_as<Quantizer, std::monostate>)
+                    return 0;
+                else {
+                    auto const most = static_cast<unsigned>(q.largest_code());
+                    // The twin's other bit says which of the grids.
+                    return static_cast<int>(std::bit_width(most)) +
+                           (std::same_as<Quantizer, twin_quantizer> ? 1 : 0);
+                }
+            },
+            how_);
     }
     /// What in_units() counts.
     [[nodiscard]] float unit() const noexcept {

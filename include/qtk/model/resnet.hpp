@@ -22,6 +22,7 @@
 #include <qtk/model/convolution.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/pooling.hpp>
 #include <qtk/model/vision_reader.hpp>
 
@@ -107,6 +108,19 @@ class resnet_block {
         if (downsample_) x = downsample_->made_of(x, {}, observe);
         convolutions_.back().apply(inner, x.pixels(), {.adds = true, .is_relu = true}, observe);
         return x;
+    }
+
+    /// f(product) for every convolution, in that order, of an image; gives the shape of what becomes of it.
+    template <typename F>
+    [[nodiscard]] image_shape for_each_product(image_shape const& image, F& f) const {
+        image_shape inner = image;
+        for (std::size_t i = 0; i + 1 < convolutions_.size(); ++i) {
+            f(product_of(convolutions_[i], inner));
+            inner = convolutions_[i].output(inner);
+        }
+        if (downsample_) f(product_of(*downsample_, image));
+        f(product_of(convolutions_.back(), inner));
+        return convolutions_.back().output(inner);
     }
 
     /// f(layer) for every convolution, in the order of computation: the downsampling one comes before the
@@ -195,6 +209,16 @@ class resnet {
         return logits;
     }
 
+    /// f(product) for every convolution and the last layer, in the order of computation, of one image. Throws
+    /// like forward().
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        f(product_of(stem_, image));
+        image_shape shape = stem_.output(image);
+        if (pools_) shape = pool.over(shape);
+        for (resnet_block const& block : blocks_) shape = block.for_each_product(shape, f);
+        f(product_of(classifier_, 1));
+    }
     static constexpr convolution_window pool{.height = 3, .width = 3, .stride = 2, .padding = 1};
     [[nodiscard]] convolution const& stem() const noexcept { return stem_; }
     [[nodiscard]] convolution& stem() noexcept { return stem_; }

@@ -26,6 +26,7 @@
 #include <qtk/model/config_reader.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/resnet.hpp>
 #include <qtk/model/vision_reader.hpp>
 #include <qtk/model/vit.hpp>
@@ -102,6 +103,12 @@ class vision_model {
         std::visit([&](auto const& n) { n.for_each_linear(f); }, network_);
     }
 
+    /// f(network_product const&) for every product of matrices that one image of this shape takes: layers and
+    /// attention, in the order of computation. Throws shape_error for images that the network is not for.
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        std::visit([&](auto const& n) { n.for_each_product(image, f); }, network_);
+    }
     /// f(attention) for every vit_attention, in the order of computation; a ResNet has none.
     template <typename F>
     void for_each_attention(F&& f) {

@@ -23,6 +23,7 @@
 #include <qtk/model/convolution.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/norm.hpp>
 #include <qtk/model/vision_reader.hpp>
 #include <qtk/model/vit_attention.hpp>
@@ -127,6 +128,14 @@ class vit_block {
     [[nodiscard]] linear const& proj() const noexcept { return proj_; }
     [[nodiscard]] linear const& fc1() const noexcept { return fc1_; }
     [[nodiscard]] linear const& fc2() const noexcept { return fc2_; }
+    /// f(product) for the layers and the attention between the first two.
+    template <typename F>
+    void for_each_product(F& f) const {
+        std::size_t const tokens = attention_.tokens();
+        f(product_of(qkv_, tokens));
+        attention_.for_each_product(proj_.in() / attention_.heads(), f);
+        f(product_of(proj_, tokens)), f(product_of(fc1_, tokens)), f(product_of(fc2_, tokens));
+    }
     [[nodiscard]] vit_attention& attention() noexcept { return attention_; }
     [[nodiscard]] vit_attention const& attention() const noexcept { return attention_; }
 
@@ -255,6 +264,15 @@ class vision_transformer {
     template <typename F>
     void for_each_linear(F&& f) const {
         visit(*this, f);
+    }
+    /// f(product) for every layer and attention, in the order of computation, of one image. Throws like
+    /// forward(). The head sees the class token alone.
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        require_size(image);
+        f(product_of(embed_, image));
+        for (vit_block const& block : blocks_) block.for_each_product(f);
+        f(product_of(head_, 1));
     }
     /// f(attention) for the attention of every block, first to last.
     template <typename F>

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What stands between the layers qkv and proj of a ViT's block? The attention of patches, its name, and how its
-// operands are rounded (attention_rounding.hpp), if they are.
+// What stands between the layers qkv and proj of a ViT's block? Attention of the tokens of an image to each
+// other (patch_attention.hpp) with a name, so that calibration finds it, and with what it rounds.
 #pragma once
 
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
 #include <qtk/model/attention_heads.hpp>
 #include <qtk/model/attention_rounding.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/patch_attention.hpp>
 
 #include <cstddef>
@@ -16,7 +17,6 @@
 
 namespace qtk {
 
-/// Of one block.
 class vit_attention {
   public:
     vit_attention() = default;
@@ -42,6 +42,24 @@ class vit_attention {
     /// The maps of the same [n * heads * tokens, tokens], rounded as apply() does.
     [[nodiscard]] matrix maps(matrix_view<float const> qkv) const {
         return attention_maps(heads_, tokens_, part(qkv, 0), part(qkv, 1), rounding_);
+    }
+    /// f(product) for the scores and for what the values become, once for each head. `d` is the width of one.
+    template <typename F>
+    void for_each_product(std::size_t d, F& f) const {
+        network_product product{.name = name_ + ".scores",
+                                .attention = this,
+                                .is_scores = true,
+                                .m = tokens_,
+                                .n = tokens_,
+                                .k = d,
+                                .distinct_inputs = tokens_ * d,
+                                .times = heads_};
+        f(std::as_const(product));
+        std::swap(product.n, product.k);
+        product.name = name_ + ".values";
+        product.is_scores = false;
+        product.distinct_inputs = tokens_ * tokens_;
+        f(std::as_const(product));
     }
     /// Queries (0), keys (1) or values (2) of such rows, [n * tokens, width].
     [[nodiscard]] static matrix_view<float const> part(matrix_view<float const> qkv,
