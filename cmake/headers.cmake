@@ -3,11 +3,15 @@
 # Every public header, sorted, one a line, relative to include/ and to cuda/include/. The CTest `floors` compares this
 # list with the folder.
 set(QTK_HEADERS
+    qtk/calibration/activation_range.hpp
     qtk/calibration/block_pass.hpp
+    qtk/calibration/layer_plan.hpp
     qtk/calibration/layer_task.hpp
     qtk/calibration/method_chain.hpp
     qtk/calibration/method_spelling.hpp
     qtk/calibration/quantize_model.hpp
+    qtk/calibration/quantize_vision.hpp
+    qtk/calibration/vision_statistics.hpp
     qtk/core/abi.hpp
     qtk/core/checked.hpp
     qtk/core/concepts.hpp
@@ -48,6 +52,7 @@ set(QTK_HEADERS
     qtk/eval/next_passage.hpp
     qtk/eval/passages.hpp
     qtk/eval/perplexity.hpp
+    qtk/eval/ranking_ablation.hpp
     qtk/eval/stepwise.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp
@@ -264,7 +269,9 @@ set(QTK_HEADERS
     qtk/method/tile_search.hpp
     qtk/model/activation_grid.hpp
     qtk/model/attention.hpp
+    qtk/model/attention_calibration.hpp
     qtk/model/attention_heads.hpp
+    qtk/model/attention_rounding.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
     qtk/model/batch_norm.hpp
@@ -302,6 +309,7 @@ set(QTK_HEADERS
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
+    qtk/model/layer_steps.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp
     qtk/model/load.hpp
@@ -312,6 +320,7 @@ set(QTK_HEADERS
     qtk/model/patch_attention.hpp
     qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
+    qtk/model/ranking_search.hpp
     qtk/model/resnet.hpp
     qtk/model/resnet_gradient.hpp
     qtk/model/rotary.hpp

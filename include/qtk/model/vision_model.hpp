@@ -79,7 +79,8 @@ class vision_model {
     }
     /// The same, and observe(layer, x) for every linear layer and rows x [m, in] of its input, before the
     /// layer is applied to them; from one thread, always in the same order. A layer is seen several times,
-    /// each time with other rows: once for a few images, and a tile of them in a convolution.
+    /// each time with other rows: once for a few images, and a tile of them in a convolution. An observer
+    /// with a member attention() sees the attention of a ViT, too (vit.hpp).
     template <typename Observer>
     requires std::invocable<Observer const&, linear const&, matrix_view<float const>>
     [[nodiscard]] matrix logits(pixel_rows images, Observer const& observe) const {
@@ -99,6 +100,18 @@ class vision_model {
     template <typename F>
     void for_each_linear(F&& f) const {
         std::visit([&](auto const& n) { n.for_each_linear(f); }, network_);
+    }
+
+    /// f(attention) for every vit_attention, in the order of computation; a ResNet has none.
+    template <typename F>
+    void for_each_attention(F&& f) {
+        if (auto* const vit = std::get_if<vision_transformer>(&network_))
+            vit->for_each_attention(f);
+    }
+    template <typename F>
+    void for_each_attention(F&& f) const {
+        if (auto const* const vit = std::get_if<vision_transformer>(&network_))
+            vit->for_each_attention(f);
     }
 
     /// How many run through the network together: as many as have 2^17 pixels, at most 32. Depends on the

@@ -19,6 +19,7 @@
 #include <qtk/kernel/activation.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/model/attention_heads.hpp>
+#include <qtk/model/attention_rounding.hpp>
 #include <qtk/model/block.hpp>
 #include <qtk/model/convolution.hpp>
 #include <qtk/model/image.hpp>
@@ -63,20 +64,57 @@ namespace detail {
 
 }  // namespace detail
 
-class vit_block_tape;
+/// What stands between the layers qkv and proj of a block.
+class vit_attention {
+  public:
+    vit_attention() = default;
+    /// `name` is "blocks.0.attn" in the first block.
+    vit_attention(std::string name, std::size_t heads, std::size_t tokens)
+        : name_(std::move(name)), heads_(heads), tokens_(tokens) {}
+
+    [[nodiscard]] std::string const& name() const noexcept { return name_; }
+    [[nodiscard]] std::size_t heads() const noexcept { return heads_; }
+    /// Of an image.
+    [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
+    [[nodiscard]] attention_rounding const& rounding() const noexcept { return rounding_; }
+    /// Throws value_error for a grid without a scale.
+    void set_rounding(attention_rounding const& rounding) {
+        require_scales(rounding, name_);
+        rounding_ = rounding;
+    }
+
+    /// y [n * tokens, width] from queries, keys and values side by side, [n * tokens, 3 width].
+    void apply(matrix_view<float const> qkv, matrix_view<float> y) const {
+        patch_attention(heads_, tokens_, part(qkv, 0), part(qkv, 1), part(qkv, 2), y, rounding_);
+    }
+    /// The maps of the same [n * heads * tokens, tokens], rounded as apply() does.
+    [[nodiscard]] matrix maps(matrix_view<float const> qkv) const {
+        return attention_maps(heads_, tokens_, part(qkv, 0), part(qkv, 1), rounding_);
+    }
+    /// Queries (0), keys (1) or values (2) of such rows, [n * tokens, width].
+    [[nodiscard]] static matrix_view<float const> part(matrix_view<float const> qkv,
+                                                       std::size_t i) {
+        return detail::columns(qkv, i * (qkv.cols / 3), qkv.cols / 3);
+    }
+
+  private:
+    std::string name_;
+    std::size_t heads_ = 1, tokens_ = 1;
+    attention_rounding rounding_;
+};
 
 class vit_block {
   public:
-    /// `prefix` is what stands before "norm1": "blocks.0." for the first block; `heads` divides `width`.
-    /// Throws what the reader throws.
+    /// `prefix` is what stands before "norm1": "blocks.0." for the first block; `heads` divides `width`, an
+    /// image has `tokens`. Throws what the reader throws.
     [[nodiscard]] static vit_block load(vision_reader& file, std::string const& prefix,
-                                        std::size_t width, std::size_t heads) {
+                                        std::size_t width, std::size_t heads, std::size_t tokens) {
         auto const layer = [&](std::string const& name, std::size_t out, std::size_t in) {
             return detail::read_vision_linear(file, prefix + name, out, in);
         };
         std::size_t const inner = file.shape(prefix + "mlp.fc1.weight", 2)[0];
         vit_block block;
-        block.heads_ = heads;
+        block.attention_ = vit_attention(prefix + "attn", heads, tokens);
         block.norm1_ = detail::read_vision_norm(file, prefix + "norm1", width);
         block.qkv_ = detail::read_vision_linear(file, prefix + "attn.qkv", 3 * width, width,
                                                 file.has(prefix + "attn.qkv.bias"));
@@ -87,19 +125,19 @@ class vit_block {
         return block;
     }
 
-    /// Runs the block on x [n * tokens, width] in place.
+    /// Runs the block on x [n * tokens, width] in place. An observer that has a member attention() also sees
+    /// the attention and its input: observe.attention(vit_attention const&, qkv [n * tokens, 3 width]).
     template <typename Observer = no_observer>
-    void forward(std::size_t tokens, matrix_view<float> x, Observer const& observe = {}) const {
+    void forward(matrix_view<float> x, Observer const& observe = {}) const {
         matrix normed(x.rows, x.cols);
         {
             matrix qkv(x.rows, qkv_.out()), attended(x.rows, x.cols);
             norm1_.apply(x, normed.view());
             observe(qkv_, normed.view());
             qkv_.apply(normed.view(), qkv.view());
-            auto const part = [&](std::size_t i) {
-                return detail::columns(qkv.view(), i * x.cols, x.cols);
-            };
-            patch_attention(heads_, tokens, part(0), part(1), part(2), attended.view());
+            if constexpr (requires { observe.attention(attention_, matrix_view<float const>()); })
+                observe.attention(attention_, matrix_view<float const>(qkv.view()));
+            attention_.apply(qkv.view(), attended.view());
             observe(proj_, attended.view());
             proj_.apply_add(attended.view(), x);
         }
@@ -107,8 +145,8 @@ class vit_block {
         norm2_.apply(x, normed.view());
         observe(fc1_, normed.view());
         fc1_.apply(normed.view(), inner.view());
-        // The exact function takes about 16 nanoseconds a value.
-        parallel_for(inner.rows(), 16 * inner.view().size(),
+        // The exact function takes about 3 nanoseconds a value.
+        parallel_for(inner.rows(), 3 * inner.view().size(),
                      [&](std::size_t r) { activate(activation::gelu_erf, inner.view().row(r)); });
         observe(fc2_, inner.view());
         fc2_.apply_add(inner.view(), x);
@@ -123,16 +161,22 @@ class vit_block {
     void for_each_linear(F&& f) const {
         visit(*this, f);
     }
+    [[nodiscard]] linear const& qkv() const noexcept { return qkv_; }
+    [[nodiscard]] linear const& proj() const noexcept { return proj_; }
+    [[nodiscard]] linear const& fc1() const noexcept { return fc1_; }
+    [[nodiscard]] linear const& fc2() const noexcept { return fc2_; }
+    [[nodiscard]] norm const& norm1() const noexcept { return norm1_; }
+    [[nodiscard]] norm const& norm2() const noexcept { return norm2_; }
+    [[nodiscard]] vit_attention& attention() noexcept { return attention_; }
+    [[nodiscard]] vit_attention const& attention() const noexcept { return attention_; }
 
   private:
-    friend class vit_block_tape;  // vit_gradient.hpp
-
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
         f(self.qkv_), f(self.proj_), f(self.fc1_), f(self.fc2_);
     }
 
-    std::size_t heads_ = 1;
+    vit_attention attention_;
     norm norm1_, norm2_;
     linear qkv_, proj_, fc1_, fc2_;
 };
@@ -169,8 +213,8 @@ class vision_transformer {
         // The first block is read even if it is not there, so that its absence is an error.
         for (std::size_t i = 0; i == 0 || file.has("blocks." + std::to_string(i) + ".norm1.weight");
              ++i)
-            network.blocks_.push_back(
-                vit_block::load(file, "blocks." + std::to_string(i) + ".", width, network.heads_));
+            network.blocks_.push_back(vit_block::load(file, "blocks." + std::to_string(i) + ".",
+                                                      width, network.heads_, network.tokens_));
         network.last_norm_ = detail::read_vision_norm(file, "norm", width);
         network.head_ =
             detail::read_vision_linear(file, "head", file.shape("head.weight", 2)[0], width);
@@ -183,13 +227,14 @@ class vision_transformer {
     [[nodiscard]] std::size_t classes() const noexcept { return head_.out(); }
     [[nodiscard]] std::size_t heads() const noexcept { return heads_; }
     [[nodiscard]] std::size_t block_count() const noexcept { return blocks_.size(); }
+    [[nodiscard]] std::span<vit_block const> blocks() const noexcept { return blocks_; }
 
     /// The logits of all images at once, [count, classes]; all activations of a block are in memory.
     /// Throws shape_error for images of another size or number of channels.
     template <typename Observer = no_observer>
     [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
         matrix x = run_stem(images, observe);
-        for (vit_block const& block : blocks_) block.forward(tokens_, x.view(), observe);
+        for (vit_block const& block : blocks_) block.forward(x.view(), observe);
         return run_head(x.view(), observe);
     }
     /// What comes before the first block, [count * tokens, width]: the class token and the patches of each
@@ -213,12 +258,11 @@ class vision_transformer {
     /// The logits of what the last block made, [count, classes].
     template <typename Observer = no_observer>
     [[nodiscard]] matrix run_head(matrix_view<float const> x, Observer const& observe = {}) const {
-        matrix const last = class_tokens(x);
-        matrix normed(last.rows(), last.cols());
-        last_norm_.apply(last.view(), normed.view());
+        matrix last = class_tokens(x);
+        last_norm_.apply(last.view(), last.view());
         matrix logits(last.rows(), classes());
-        observe(head_, normed.view());
-        head_.apply(normed.view(), logits.view());
+        observe(head_, last.view());
+        head_.apply(last.view(), logits.view());
         return logits;
     }
     /// The first row of each image, [count, width].
@@ -233,9 +277,7 @@ class vision_transformer {
     [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
     [[nodiscard]] convolution const& embedding() const noexcept { return embed_; }
     [[nodiscard]] convolution& embedding() noexcept { return embed_; }
-    /// i < block_count().
-    [[nodiscard]] vit_block const& block(std::size_t i) const noexcept { return blocks_[i]; }
-    [[nodiscard]] vit_block& block(std::size_t i) noexcept { return blocks_[i]; }
+    [[nodiscard]] std::span<vit_block> blocks() noexcept { return blocks_; }
     [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
     [[nodiscard]] linear const& head() const noexcept { return head_; }
     [[nodiscard]] linear& head() noexcept { return head_; }
@@ -248,6 +290,15 @@ class vision_transformer {
     template <typename F>
     void for_each_linear(F&& f) const {
         visit(*this, f);
+    }
+    /// f(attention) for the attention of every block, first to last.
+    template <typename F>
+    void for_each_attention(F&& f) {
+        for (vit_block& block : blocks_) f(block.attention());
+    }
+    template <typename F>
+    void for_each_attention(F&& f) const {
+        for (vit_block const& block : blocks_) f(block.attention());
     }
 
   private:
