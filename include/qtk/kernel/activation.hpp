@@ -13,7 +13,6 @@
 
 #include <qtk/kernel/row_math.hpp>
 
-#include <cmath>
 #include <cstdint>
 #include <numbers>
 #include <span>
@@ -36,8 +35,8 @@ inline void activate(activation kind, std::span<float> x) noexcept {
             });
             break;
         case activation::gelu_erf:
-            // erfc(-z) is 1 + erf(z) without the cancellation for negative z.
-            for (float& v : x) v = 0.5f * v * std::erfc(-v / std::numbers::sqrt2_v<float>);
+            detail::row_map(
+                x, [](float v) __attribute__((always_inline)) { return detail::exact_gelu(v); });
             break;
         case activation::silu:
             detail::row_map(x, [](float v) { return v / (1.0f + detail::fast_exp(-v)); });
