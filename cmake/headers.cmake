@@ -3,11 +3,15 @@
 # Every public header, sorted, one a line, relative to include/ and to cuda/include/. The CTest `floors` compares this
 # list with the folder.
 set(QTK_HEADERS
+    qtk/calibration/activation_range.hpp
     qtk/calibration/block_pass.hpp
+    qtk/calibration/layer_plan.hpp
     qtk/calibration/layer_task.hpp
     qtk/calibration/method_chain.hpp
     qtk/calibration/method_spelling.hpp
     qtk/calibration/quantize_model.hpp
+    qtk/calibration/quantize_vision.hpp
+    qtk/calibration/vision_statistics.hpp
     qtk/core/abi.hpp
     qtk/core/checked.hpp
     qtk/core/concepts.hpp
@@ -292,9 +296,14 @@ set(QTK_HEADERS
     qtk/model/gpt2.hpp
     qtk/model/gradient_activation.hpp
     qtk/model/gradient_attention.hpp
+    qtk/model/gradient_convolution.hpp
+    qtk/model/gradient_cross_entropy.hpp
+    qtk/model/gradient_layer.hpp
     qtk/model/gradient_linear.hpp
     qtk/model/gradient_norm.hpp
+    qtk/model/gradient_pooling.hpp
     qtk/model/grouped_rows.hpp
+    qtk/model/hessian_trace.hpp
     qtk/model/image.hpp
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
@@ -312,6 +321,7 @@ set(QTK_HEADERS
     qtk/model/quantized_reader.hpp
     qtk/model/ranking_search.hpp
     qtk/model/resnet.hpp
+    qtk/model/resnet_gradient.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp
     qtk/model/rounded_activations.hpp
@@ -319,9 +329,14 @@ set(QTK_HEADERS
     qtk/model/smooth.hpp
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
+    qtk/model/vision_gradient.hpp
     qtk/model/vision_model.hpp
+    qtk/model/vision_parts.hpp
     qtk/model/vision_reader.hpp
+    qtk/model/vision_reconstruction.hpp
     qtk/model/vit.hpp
+    qtk/model/vit_attention.hpp
+    qtk/model/vit_gradient.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp

@@ -51,7 +51,7 @@ need_libraries() {
 # What draws the charts of a report; without it reports have tables alone.
 need_charts() { need gnuplot gnuplot-nox; }
 
-# build_program NAME: qtk or quant-fairness, in build/quickstart. What is said goes to standard error.
+# build_program NAME: qtk, quant-fairness or quant-energy, in build/quickstart. What is said goes to standard error.
 build_program() {
     {
         need_compiler

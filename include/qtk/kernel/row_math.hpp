@@ -87,21 +87,12 @@ void row_add_scaled(std::span<T> y, T a, T const* x) noexcept {
     return *std::max_element(partial.begin(), partial.end());
 }
 
-/// e^r for |r| <= 0.43: 1 + r + r^2 q(r) with q of degree 4, fitted for the least relative error (3e-9) on
-/// |r| <= ln(2) / 2.
-[[nodiscard]] inline float exp_near_zero(float r) noexcept {
-    float q = 0x1.6a2434p-10f;
-    q = q * r + 0x1.1239e2p-7f;
-    q = q * r + 0x1.5558f2p-5f;
-    q = q * r + 0x1.555492p-3f;
-    q = q * r + 0x1.fffffcp-2f;
-    return (q * r * r + r) + 1.0f;
-}
-
 /// e^x within 2 units in the last place for |x| <= 87.3; beyond, e^ of the nearer end; NaN stays
 /// NaN. No branch and no call, so that loops over it become vector code:
 ///
-///   n = round(x / ln 2),  r = x - n ln 2 in two steps,  e^x = 2^n e^r
+///   n = round(x / ln 2),  r = x - n ln 2 in two steps,  e^x = 2^n (1 + r + r^2 q(r))
+///
+/// with q of degree 4, fitted for the least relative error (3e-9) on |r| <= ln(2) / 2.
 [[nodiscard]] inline float fast_exp(float x) noexcept {
     // Clamped by its bits: a comparison of floats may trap, which keeps compilers from vectors.
     constexpr auto end = std::bit_cast<std::int32_t>(87.3f);
@@ -115,68 +106,35 @@ void row_add_scaled(std::span<T> y, T a, T const* x) noexcept {
     float const shifted = x * 0x1.715476p0f + magic;
     float const n = shifted - magic;
     float const r = (x - n * 0.693359375f) + n * 0x1.bd0106p-13f;
-    float const mantissa = exp_near_zero(r);
+    float q = 0x1.6a2434p-10f;
+    q = q * r + 0x1.1239e2p-7f;
+    q = q * r + 0x1.5558f2p-5f;
+    q = q * r + 0x1.555492p-3f;
+    q = q * r + 0x1.fffffcp-2f;
+    float const mantissa = (q * r * r + r) + 1.0f;
     std::uint32_t const exponent = std::bit_cast<std::uint32_t>(shifted) << 23;
     return mantissa * std::bit_cast<float>(exponent + 0x3f800000u);
 }
 
-/// The chance that a normal value is greater than m = |x|, erfc(m / sqrt 2) / 2, within 6 units in the last
-/// place for m <= 12.9 (4 for m < 1); zero beyond 13.2, also for NaN. No branch and no call, and inlined
-/// where it is large, so that loops over it become vector code:
+/// e^(z^2) erfc(z) for z >= 0, within 5e-7 of its size up to z = 9.4, where erfc is the least float; too
+/// small beyond. Without branch and call, like fast_exp:
 ///
-///   m < 1    1/2 - m p(m^2)                     p of degree 5, relative error 7e-10
-///   others   e^(-m^2 / 2) h(u) / (m + 4.25),    u = (m - 4.25) / (m + 4.25), h of degree 9, 1.5e-9
+///   sum over k = 1..9 of c_k t^k,  t = 1 / (1 + 0.3 z)
 ///
-/// Both are fitted by Remez' exchange for the least relative error, in rational arithmetic on values in
-/// doubles: p to (1/2 - tail) / m, h on 0..13.2 to e^(m^2 / 2) (m + 4.25) tail. The square of the exponent is
-/// exact: m = a + b with 12 bits in a, and m^2 = a^2 + b (m + a).
-[[nodiscard, gnu::always_inline]] inline float normal_tail(float x) noexcept {
-    constexpr auto end = std::bit_cast<std::int32_t>(13.2f),
-                   near = std::bit_cast<std::int32_t>(1.0f);
-    std::int32_t const bits = std::bit_cast<std::int32_t>(x) & 0x7fffffff;
-    float const m = std::bit_cast<float>(bits > end ? end : bits);
-    float const a = std::bit_cast<float>(std::bit_cast<std::int32_t>(m) & ~0xfff);
-    float const square = -0.5f * a * a, rest = -0.5f * (m - a) * (m + a);
-    constexpr float magic = 0x1.8p23f;
-    float const shifted = square * 0x1.715476p0f + magic;
-    float const n = shifted - magic;
-    float const r = ((square - n * 0.693359375f) + n * 0x1.bd0106p-13f) + rest;
-    std::uint32_t const exponent = std::bit_cast<std::uint32_t>(shifted) << 23;
-    float const power = exp_near_zero(r) * std::bit_cast<float>(exponent + 0x3f800000u);
-    float const inverse = 1.0f / (m + 4.25f);
-    float const u = (m - 4.25f) * inverse;
-    float h = -0x1.ed23ecp-13f;
-    h = h * u - 0x1.80bd9cp-12f;
-    h = h * u + 0x1.1e1e86p-9f;
-    h = h * u - 0x1.8996bep-11f;
-    h = h * u - 0x1.3d4c28p-6f;
-    h = h * u + 0x1.5d4672p-4f;
-    h = h * u - 0x1.c39d88p-3f;
-    h = h * u + 0x1.ac43d6p-2f;
-    h = h * u - 0x1.401104p-1f;
-    h = h * u + 0x1.84e44ap-1f;
-    float const s = m * m;
-    float p = -0x1.00d528p-17f;
-    p = p * s + 0x1.dbff12p-14f;
-    p = p * s - 0x1.36fd42p-10f;
-    p = p * s + 0x1.46ce4cp-7f;
-    p = p * s - 0x1.105832p-4f;
-    p = p * s + 0x1.988454p-2f;
-    // A mask, not a choice: compilers would jump around the work above.
-    std::int32_t const far = std::bit_cast<std::int32_t>(h * inverse * power),
-                       close = std::bit_cast<std::int32_t>(0.5f - m * p),
-                       is_close = (bits - near) >> 31, is_kept = (bits - end - 1) >> 31;
-    return std::bit_cast<float>(((far & ~is_close) | (close & is_close)) & is_kept);
-}
-
-/// The exact GELU x (1 + erf(x / sqrt 2)) / 2, within 6 units in the last place for |x| <= 12.9;
-/// NaN stays NaN.
-[[nodiscard, gnu::always_inline]] inline float exact_gelu(float x) noexcept {
-    float const tail = normal_tail(x);
-    std::int32_t const below = std::bit_cast<std::int32_t>(tail),
-                       above = std::bit_cast<std::int32_t>(1.0f - tail),
-                       is_below = std::bit_cast<std::int32_t>(x) >> 31;
-    return x * std::bit_cast<float>((below & is_below) | (above & ~is_below));
+/// with c fitted for the least relative error (2e-8, 6e-8 once they are floats) by weighted least squares
+/// on Chebyshev's points of t.
+[[nodiscard]] inline float fast_scaled_erfc(float z) noexcept {
+    float const t = 1.0f / (1.0f + 0.3f * z);
+    float q = -0x1.09065cp-3f;
+    q = q * t + 0x1.f0975p-2f;
+    q = q * t - 0x1.0594d2p-1f;
+    q = q * t + 0x1.178b48p-1f;
+    q = q * t - 0x1.7e37b2p-4f;
+    q = q * t + 0x1.b6da84p-3f;
+    q = q * t + 0x1.302ef6p-3f;
+    q = q * t + 0x1.5d8fecp-3f;
+    q = q * t + 0x1.5a805ap-3f;
+    return q * t;
 }
 
 /// x[i] = e^(x[i] - shift); returns the sum of the results.

@@ -27,6 +27,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -89,6 +90,14 @@ class resnet_block {
     }
 
     [[nodiscard]] std::size_t out() const noexcept { return convolutions_.back().layer().out(); }
+    /// Two or three, one after the other; the last one adds.
+    [[nodiscard]] std::span<convolution const> convolutions() const noexcept {
+        return convolutions_;
+    }
+    /// What makes the block's input fit; null: it fits.
+    [[nodiscard]] convolution const* downsample() const noexcept {
+        return downsample_ ? &*downsample_ : nullptr;
+    }
 
     template <typename Observer = no_observer>
     [[nodiscard]] image_batch forward(image_batch x, Observer const& observe = {}) const {
@@ -166,15 +175,36 @@ class resnet {
     /// Throws shape_error for images of another number of channels.
     template <typename Observer = no_observer>
     [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
-        image_batch x = stem_.made_of(images, {.is_relu = true}, observe);
-        if (pools_) x = max_pool(x, {.height = 3, .width = 3, .stride = 2, .padding = 1});
+        image_batch x = run_stem(images, observe);
         for (resnet_block const& block : blocks_) x = block.forward(std::move(x), observe);
+        return run_head(x, observe);
+    }
+    /// What comes before the first block: the first convolution, pooled where the stem is large.
+    template <typename Observer = no_observer>
+    [[nodiscard]] image_batch run_stem(pixel_rows images, Observer const& observe = {}) const {
+        image_batch x = stem_.made_of(images, {.is_relu = true}, observe);
+        return pools_ ? max_pool(x, pool) : std::move(x);
+    }
+    /// The logits of what the last block made, [count, classes].
+    template <typename Observer = no_observer>
+    [[nodiscard]] matrix run_head(pixel_rows x, Observer const& observe = {}) const {
         matrix const means = mean_of_pixels(x);
         matrix logits(means.rows(), classes());
         observe(classifier_, means.view());
         classifier_.apply(means.view(), logits.view());
         return logits;
     }
+
+    static constexpr convolution_window pool{.height = 3, .width = 3, .stride = 2, .padding = 1};
+    [[nodiscard]] convolution const& stem() const noexcept { return stem_; }
+    [[nodiscard]] convolution& stem() noexcept { return stem_; }
+    /// Whether the stem ends with max_pool() over `pool`.
+    [[nodiscard]] bool pools() const noexcept { return pools_; }
+    /// i < block_count().
+    [[nodiscard]] resnet_block const& block(std::size_t i) const noexcept { return blocks_[i]; }
+    [[nodiscard]] resnet_block& block(std::size_t i) noexcept { return blocks_[i]; }
+    [[nodiscard]] linear const& classifier() const noexcept { return classifier_; }
+    [[nodiscard]] linear& classifier() noexcept { return classifier_; }
 
     /// f(layer) for every convolution and the last layer, in the order of computation.
     template <typename F>

@@ -52,6 +52,7 @@ class vision_model {
     explicit vision_model(network what) : network_(std::move(what)) {}
 
     [[nodiscard]] network const& what() const noexcept { return network_; }
+    [[nodiscard]] network& what() noexcept { return network_; }
     [[nodiscard]] std::size_t channels() const noexcept {
         return std::visit([](auto const& n) { return n.channels(); }, network_);
     }
@@ -113,12 +114,14 @@ class vision_model {
             vit->for_each_attention(f);
     }
 
-  private:
-    /// Depends on the images alone, so that results do not depend on the number of threads.
+    /// How many run through the network together: as many as have 2^17 pixels, at most 32. Depends on the
+    /// images alone, so that results do not depend on the number of threads.
     [[nodiscard]] static std::size_t images_at_once(image_shape const& shape) {
         constexpr std::size_t pixels = std::size_t{1} << 17, most = 32;
         return std::clamp<std::size_t>(pixels / shape.pixels(), 1, most);
     }
+
+  private:
     /// The logits of a few images from `first` on.
     template <typename Observer>
     void run(pixel_rows images, std::size_t first, matrix& all, Observer const& observe) const {
