@@ -7,6 +7,7 @@ class App;
 
 namespace app {
 
+void add_study(CLI::App& program);
 void add_calibrate(CLI::App& program);
 void add_search(CLI::App& program);
 

@@ -105,19 +105,12 @@ class attention_record {
     mutable std::vector<block> blocks_;
 };
 
-[[nodiscard]] inline softmax_rounding fitted_softmax(std::span<float const> probabilities,
-                                                     attention_options const& how) {
-    switch (how.softmax) {
-        case softmax_codes::uniform:
-            return uniform_probability_quantizer(how.softmax_bits);
-        case softmax_codes::log2:
-            return softmax_rounding::log2(how.softmax_bits);
-        case softmax_codes::twin:
-            return fit_twin(probabilities, how.softmax_bits);
-        case softmax_codes::floats:
-            break;
-    }
-    return {};
+/// Set and not returned: g++ 12 takes a returned variant that holds nothing for one that was forgotten.
+inline void fit_softmax(softmax_rounding& to, std::span<float const> probabilities,
+                        attention_options const& how) {
+    if (how.softmax == softmax_codes::uniform) to = uniform_probability_quantizer(how.softmax_bits);
+    if (how.softmax == softmax_codes::log2) to = softmax_rounding::log2(how.softmax_bits);
+    if (how.softmax == softmax_codes::twin) to = fit_twin(probabilities, how.softmax_bits);
 }
 
 }  // namespace detail
@@ -142,8 +135,8 @@ void calibrate_attention(vision_model& model, pixel_rows images, attention_optio
             return static_activation_grid(matrix_view<float const>(values.data(), 1, values.size()),
                                           range, activation_codes(how.operand_bits));
         };
-        found.push_back(
-            {grid(0), grid(1), grid(2), detail::fitted_softmax(block.probabilities, how)});
+        found.push_back({.q = grid(0), .k = grid(1), .v = grid(2)});
+        detail::fit_softmax(found.back().softmax, block.probabilities, how);
     }
     std::size_t next = 0;
     model.for_each_attention(
