@@ -57,6 +57,7 @@ set(QTK_HEADERS
     qtk/eval/next_passage.hpp
     qtk/eval/passages.hpp
     qtk/eval/perplexity.hpp
+    qtk/eval/ranking_ablation.hpp
     qtk/eval/stepwise.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp
@@ -273,6 +274,7 @@ set(QTK_HEADERS
     qtk/method/tile_search.hpp
     qtk/model/activation_grid.hpp
     qtk/model/attention.hpp
+    qtk/model/attention_calibration.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_rounding.hpp
     qtk/model/attention_step.hpp
@@ -311,6 +313,7 @@ set(QTK_HEADERS
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
+    qtk/model/layer_steps.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp
     qtk/model/load.hpp
@@ -322,6 +325,7 @@ set(QTK_HEADERS
     qtk/model/patch_attention.hpp
     qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
+    qtk/model/ranking_search.hpp
     qtk/model/resnet.hpp
     qtk/model/resnet_gradient.hpp
     qtk/model/rotary.hpp

@@ -62,6 +62,9 @@ with tempfile.TemporaryDirectory() as folder:
     expect("no meter", calibrate(*nowhere), 2, "no RAPL meter", at("no-such-folder"), "No such file", "Hint:", "--plan-only", "--simulate")
     check("no meter leaves nothing behind", os.listdir(folder) == [], os.listdir(folder))
     expect("a GPU's meter", calibrate("--meter", "nvml", *nowhere), 2, "NVML measures the GPU", "--fit-only")
+    expect("a processor's meter for a GPU", calibrate("--meter", "rapl", "--device", "cuda", *nowhere), 2, "RAPL measures the processor")
+    if not os.path.exists("/dev/nvidia0"):
+        expect("no GPU", calibrate("--device", "cuda", *nowhere), 2, "--device cuda", "Hint: build qtk with nvcc")
     os.makedirs(at("forbidden/intel-rapl:0"))
     save(at("forbidden/intel-rapl:0/name"), "package-0\n")
     expect("a counter that cannot be read", calibrate("--powercap", at("forbidden"), *nowhere[2:]), 2, "energy", "root")
@@ -151,6 +154,9 @@ with tempfile.TemporaryDirectory() as folder:
     fitted = at("fitted.json")
     done = calibrate(*traced, "--trace-offset", "1000.0000001", "--out", fitted, f"--json={at('traced.json')}")
     expect("a recorded trace", done, 0, "recorded trace", "R^2", "under the target of 15 %", "--energy-table")
+    if done.returncode != 0:
+        print("\n".join(failures))
+        sys.exit(1)
     report = load(at("traced.json"))
     planted = {"mul integer 8x8": 8, "mul float 32x32": 60, "bits dram": 20, "bits sram_1mib": 4, "bits sram_32kib": 1, "time": 3}
     found = {c["name"]: c["figure"] for c in report["coefficients"]}
@@ -209,7 +215,7 @@ with tempfile.TemporaryDirectory() as folder:
     expect("no trace", calibrate(*traced[:8], "--trace", at("no.csv")), 3, "no.csv")
 
     # Wrong flags.
-    for flags, words in ((("--meter", "magic"), ("magic", "rapl")), (("--formats", "fp23"), ("Did you mean",)), (("--formats", "bf16"), ("no kernel",)),
+    for flags, words in ((("--meter", "magic"), ("magic", "rapl")), (("--device", "gpu"), ("gpu", "cuda")), (("--formats", "fp23"), ("Did you mean",)), (("--formats", "bf16"), ("no kernel",)),
                          (("--formats", "w8a8,i8/g64@a8"), ("multiplies the same numbers",)), (("--seconds", "0"), ("--seconds",)),
                          (("--macs", "-3"), ("--macs",)), (("--replicates", "0"), ("--replicates",)), (("--fit-only", "--plan-only"), ("one of",)),
                          (("--simulate", "magic"), ("magic", "horowitz_45nm")), (("--noise", "2"), ("--noise",)), (("--held-out", "1.5"), ("held out",)),

@@ -52,8 +52,8 @@ class any_energy_table {
             table_);
         if (static_watts > 0.0)
             ignores += std::string(ignores.empty() ? "" : ", ") +
-                       "static power unless a time is given (" + fmt::format("{:.3g}", static_watts) +
-                       " W)";
+                       "static power unless a time is given (" +
+                       fmt::format("{:.3g}", static_watts) + " W)";
     }
 
     std::string name, citation, ignores;

@@ -25,7 +25,8 @@ struct generation_options {
     qtk::sampling_options sampling;
     qtk::kv_format kv;
     std::optional<std::int32_t> stop;  ///< Ends the text; not part of it.
-    std::function<double()> meter{};   ///< Joules so far; read between the parts, outside their times.
+    std::function<double()>
+        meter{};  ///< Joules so far; read between the parts, outside their times.
 };
 
 struct generation {

@@ -149,8 +149,9 @@ void add_texts(html_page& page, study_result const& study) {
 std::string study_table(study_result const& study) {
     text_table table(header_of(study));
     for (study_row const& row : study.rows) table.add(cells_of(row));
-    std::string text = table.str() + "\nModelled energy, one token at batch 1: " +
-                       study.energy_note + ".\n" + doubt_sentence(study) + "\n";
+    std::string text = table.str() +
+                       "\nModelled energy, one token at batch 1: " + study.energy_note + ".\n" +
+                       doubt_sentence(study) + "\n";
     for (std::string const& doubt : study.doubts) text += "  " + doubt + "\n";
     for (study_row const& row : study.rows)
         if (row.outliers)
@@ -273,11 +274,10 @@ std::string study_html(std::vector<study_result> const& studies, study_options c
         add_charts(page, study);
         if (&study == &studies.back()) add_size_chart(page, studies);
         bool const is_measured = study.rows.front().measured_joules.has_value();
-        page.paragraph(
-            fmt::format("Energy is {} ({}). Memory is read at {:.1f} GB/s here. {}",
-                        is_measured ? "measured and modelled" : "modelled",
-                        study.energy_note + "; " + study.meter,
-                        study.bandwidth * 1e-9, study.protocol));
+        page.paragraph(fmt::format("Energy is {} ({}). Memory is read at {:.1f} GB/s here. {}",
+                                   is_measured ? "measured and modelled" : "modelled",
+                                   study.energy_note + "; " + study.meter, study.bandwidth * 1e-9,
+                                   study.protocol));
         if (!study.rows.front().text.empty()) add_texts(page, study);
     }
     return page.str();

@@ -169,8 +169,8 @@ study_result run_study(language_model const& base, study_options const& options,
         if (meter.is_present()) {
             row.prefill_joules = reading[i].joules / static_cast<double>(reading[i].tokens);
             row.decode_joules = writing[i].joules / static_cast<double>(writing[i].tokens);
-            row.measured_joules = (reading[i].joules + writing[i].joules) /
-                                  static_cast<double>(made_tokens[i]);
+            row.measured_joules =
+                (reading[i].joules + writing[i].joules) / static_cast<double>(made_tokens[i]);
         }
         auto const& first = result.rows[0].tokens;
         row.same_tokens = static_cast<std::size_t>(std::ranges::mismatch(row.tokens, first).in1 -

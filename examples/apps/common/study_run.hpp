@@ -46,8 +46,8 @@ struct study_row {
     sample_figures decode, prefill;   ///< Tokens per second.
     qtk::interval_estimate speed_up;  ///< Of decoding; geometric mean of the turns' ratios, 95 %.
     qtk::interval_estimate prefill_speed_up;
-    std::optional<quality> figures;         ///< None without a tokenizer.
-    double modelled_joules = 0.0;           ///< Per token, of the layers.
+    std::optional<quality> figures;  ///< None without a tokenizer.
+    double modelled_joules = 0.0;    ///< Per token, of the layers.
     /// Per token, where there is a meter: of the prompt, of those decoded one by one, and all joules per new one.
     std::optional<double> prefill_joules, decode_joules, measured_joules;
     std::optional<double> outliers;

@@ -159,8 +159,7 @@ void run_quickstart(quickstart_options const& options) {
         human,
         "{}: {} linear layers, {} weights are quantized and run from their packed codes.\n{}\n",
         name, work.layers(), with_commas(work.weights()), sentence);
-    fmt::print(human,
-               "Energy is modelled, for the quantized layers, one token at batch 1: {}.\n\n",
+    fmt::print(human, "Energy is modelled, for the quantized layers, one token at batch 1: {}.\n\n",
                qtk::report_line(table));
     std::fflush(human);
 

@@ -31,8 +31,7 @@ class quickstart_model {
     [[nodiscard]] std::size_t weights() const noexcept { return weights_; }
 
     /// Puts the scheme's weights into the model; gives size, error and energy, the perplexities still empty.
-    [[nodiscard]] quickstart_row apply(row_scheme const& scheme,
-                                       any_energy_table const& table);
+    [[nodiscard]] quickstart_row apply(row_scheme const& scheme, any_energy_table const& table);
     /// Runs the model as it is now and fills in the perplexities with their intervals.
     void measure(quickstart_row& row, std::span<qtk::language_tokens const> corpus,
                  qtk::perplexity_protocol const& protocol, std::uint64_t seed,

@@ -124,6 +124,10 @@ class vit_block {
     void for_each_linear(F&& f) const {
         visit(*this, f);
     }
+    [[nodiscard]] linear const& qkv() const noexcept { return qkv_; }
+    [[nodiscard]] linear const& proj() const noexcept { return proj_; }
+    [[nodiscard]] linear const& fc1() const noexcept { return fc1_; }
+    [[nodiscard]] linear const& fc2() const noexcept { return fc2_; }
     /// f(product) for the layers and the attention between the first two.
     template <typename F>
     void for_each_product(F& f) const {
@@ -194,6 +198,7 @@ class vision_transformer {
     [[nodiscard]] std::size_t classes() const noexcept { return head_.out(); }
     [[nodiscard]] std::size_t heads() const noexcept { return heads_; }
     [[nodiscard]] std::size_t block_count() const noexcept { return blocks_.size(); }
+    [[nodiscard]] std::span<vit_block const> blocks() const noexcept { return blocks_; }
 
     /// The logits of all images at once, [count, classes]; all activations of a block are in memory.
     /// Throws shape_error for images of another size or number of channels.

@@ -21,7 +21,6 @@
 #include <qtk/model/gradient_norm.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/norm.hpp>
-#include <qtk/model/patch_attention.hpp>
 #include <qtk/model/vit.hpp>
 
 #include <algorithm>
@@ -41,8 +40,7 @@ class vit_block_tape {
         qkv_ = matrix(rows, block.qkv_.out()), gate_ = matrix(rows, block.fc1_.out());
         block.norm1_.apply(x_.view(), normed_.view());
         block.qkv_.apply(normed_.view(), qkv_.view());
-        auto const [q, k, v] = parts_of(qkv_.view());
-        patch_attention(block.attention_.heads(), tokens(), q, k, v, attended_.view());
+        block.attention().apply(qkv_.view(), attended_.view());
         block.proj_.apply_add(attended_.view(), y_.pixels());
         middle_ = detail::copy_of(y_.pixels());
         mlp_normed_ = matrix(rows, width);
@@ -94,9 +92,9 @@ class vit_block_tape {
                 detail::columns(qkv, 2 * width, width)};
     }
     void back_attention(matrix_view<float const> d, matrix& by_qkv) const {
-        attention_shape const shape{.heads = block_->attention_.heads(),
-                                    .kv_heads = block_->attention_.heads(),
-                                    .head_dim = d.cols / block_->attention_.heads()};
+        attention_shape const shape{.heads = block_->attention().heads(),
+                                    .kv_heads = block_->attention().heads(),
+                                    .head_dim = d.cols / block_->attention().heads()};
         std::size_t const images = d.rows / tokens(), t = tokens();
         single_threaded_blas const one_thread;
         parallel_for(images, d.size() * t, [&](std::size_t n) {
