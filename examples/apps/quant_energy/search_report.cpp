@@ -166,6 +166,9 @@ std::vector<summed_run> summed_runs(searched_network const& network, std::uint64
                                      &sum.spent, &sum.mean_bits})
             *figure /= draws;
         sum.accuracy = interval_of(accuracy, by_image, seed);
+        // Student's interval knows nothing of shares.
+        sum.accuracy.low = std::max(sum.accuracy.low, 0.0);
+        sum.accuracy.high = std::min(sum.accuracy.high, 1.0);
         if (accuracy.size() > 1) sum.deviation = qtk::standard_deviation(accuracy);
         if (!gain.empty()) sum.gain = interval_of(gain, gain_by_image, seed);
         all.push_back(std::move(sum));
