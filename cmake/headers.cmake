@@ -296,6 +296,7 @@ set(QTK_HEADERS
     qtk/model/decoder_config.hpp
     qtk/model/embedding.hpp
     qtk/model/fold.hpp
+    qtk/model/gauss_newton_trace.hpp
     qtk/model/gguf_config.hpp
     qtk/model/gguf_reader.hpp
     qtk/model/gpt2.hpp

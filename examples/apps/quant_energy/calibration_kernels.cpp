@@ -61,7 +61,7 @@ qtk::any_qmatrix codes_of(format_run const& run, qtk::matrix const& floats) {
 
 qtk::layer_activations activations_of(qtk::layer_format const& format) {
     qtk::layer_activations activations = format.activations;
-    activations.static_scale = 4.0f / 127.0f;  // of normal values
+    activations.grid.scale = 4.0f / 127.0f;  // of normal values
     return activations;
 }
 

@@ -93,6 +93,8 @@ inline void add_layer_gradient(linear const& layer, matrix_view<float const> x,
     if (by_input.data == nullptr) return;
     matrix decoded;
     matrix const* weight = layer.form().find<matrix>();
+    if (auto const* const simulated = layer.form().find<simulated_weight>())
+        weight = &simulated->weight;
     if (weight == nullptr) weight = &(decoded = layer.form().floats());
     if (change == nullptr && !rounding.clips())
         return add_input_gradient(weight->view(), d, by_input);

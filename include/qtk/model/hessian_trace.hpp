@@ -7,7 +7,7 @@
 //   E[v^T H v] = tr H       H v = (g(w + e v) - g(w - e v)) / 2e,  g = dL/dw
 //
 // The signs of all layers are drawn at once: what v^T (H v) of one layer has from others has the mean 0, so that
-// two gradients serve all layers. e is a small share of the root mean square of all weights. A layer's loss is
+// two gradients serve all layers; a layer among more curved ones needs many probes, or gauss_newton_trace.hpp. e is a small share of the root mean square of all weights. A layer's loss is
 // expected to rise by tr(H) / n * ||w' - w||^2 / 2 when its n weights are rounded, which is what
 // expected_rise() says.
 //

@@ -224,9 +224,8 @@ class resnet {
     [[nodiscard]] convolution& stem() noexcept { return stem_; }
     /// Whether the stem ends with max_pool() over `pool`.
     [[nodiscard]] bool pools() const noexcept { return pools_; }
-    /// i < block_count().
-    [[nodiscard]] resnet_block const& block(std::size_t i) const noexcept { return blocks_[i]; }
-    [[nodiscard]] resnet_block& block(std::size_t i) noexcept { return blocks_[i]; }
+    [[nodiscard]] std::span<resnet_block const> blocks() const noexcept { return blocks_; }
+    [[nodiscard]] std::span<resnet_block> blocks() noexcept { return blocks_; }
     [[nodiscard]] linear const& classifier() const noexcept { return classifier_; }
     [[nodiscard]] linear& classifier() noexcept { return classifier_; }
 

@@ -36,20 +36,20 @@ namespace detail {
 [[nodiscard]] inline image_batch run_part(resnet const& n, std::size_t i, pixel_rows x) {
     if (i == 0) return n.run_stem(x);
     if (i > n.block_count()) return {n.run_head(x), {1, 1, n.classes()}};
-    return n.block(i - 1).forward(copy_of(x));
+    return n.blocks()[i - 1].forward(copy_of(x));
 }
 [[nodiscard]] inline image_batch run_part(vision_transformer const& n, std::size_t i,
                                           pixel_rows x) {
     if (i == 0) return {n.run_stem(x), {n.tokens(), 1, n.embedding().layer().out()}};
     if (i > n.block_count()) return {n.run_head(x.pixels()), {1, 1, n.classes()}};
     image_batch y = copy_of(x);
-    n.block(i - 1).forward(y.pixels());
+    n.blocks()[i - 1].forward(y.pixels());
     return y;
 }
 
 template <typename N, typename F>
 void visit_part(N& n, std::size_t i, F& f) {
-    if (i > 0 && i <= n.block_count()) return n.block(i - 1).for_each_linear(f);
+    if (i > 0 && i <= n.block_count()) return n.blocks()[i - 1].for_each_linear(f);
     if constexpr (requires { n.stem(); })
         f(i == 0 ? n.stem().layer() : n.classifier());
     else
@@ -106,13 +106,13 @@ class part_tape {
     [[nodiscard]] static any_tape tape_of(resnet const& n, std::size_t i, pixel_rows x) {
         if (i == 0) return resnet_stem_tape(n, x);
         if (i > n.block_count()) return resnet_head_tape(n, x);
-        return resnet_block_tape(n.block(i - 1), x);
+        return resnet_block_tape(n.blocks()[i - 1], x);
     }
     [[nodiscard]] static any_tape tape_of(vision_transformer const& n, std::size_t i,
                                           pixel_rows x) {
         if (i == 0) return vit_stem_tape(n, x);
         if (i > n.block_count()) return vit_head_tape(n, x);
-        return vit_block_tape(n.block(i - 1), x);
+        return vit_block_tape(n.blocks()[i - 1], x);
     }
 
     any_tape tape_;

@@ -177,7 +177,7 @@ struct image_windows {
 
 /// Codes of the layers of `model`, which holds floats, for which make(layer, weight) gives a learned quantization
 /// (layer_learner). `activations` are those of each layer in the order of for_each_linear(), already calibrated,
-/// or none. For Fisher, `labels` are the classes of the images; none: what the float network itself says of them.
+/// or none; attention rounds while weights learn as `model` says, and not in the targets. For Fisher, `labels` are the classes of the images; none: what the float network itself says of them.
 /// Throws value_error for no images, or other numbers of labels or activations than of images or layers, and
 /// what `make` throws. The same codes for any number of threads.
 /// Memory: what runs between two parts twice, for all images; with Fisher, what runs between all parts; and
@@ -196,21 +196,22 @@ template <layer_learner Make>
                           std::to_string(layers) + " layers, found " +
                           std::to_string(activations.size()));
     std::size_t const each = std::max<std::size_t>(options.images_of_a_window, 1);
+    vision_model floats = model, changed = model;
+    floats.for_each_attention([](vit_attention& attention) { attention.set_rounding({}); });
     std::vector<std::vector<matrix>> fisher(part_count(model));
     if (options.is_fisher) {
         std::vector<std::size_t> const own = labels.empty()
-                                                 ? likeliest_classes(model.logits(images).view())
+                                                 ? likeliest_classes(floats.logits(images).view())
                                                  : std::vector<std::size_t>{};
-        fisher = detail::fisher_of_parts(model, images, labels.empty() ? own : labels, each);
+        fisher = detail::fisher_of_parts(floats, images, labels.empty() ? own : labels, each);
     }
     reconstructed_network result;
-    vision_model changed = model;
     detail::image_windows inputs(images, each), targets = inputs;
     for (std::size_t part = 0; part < part_count(model); ++part) {
         std::size_t const first = result.weights.size();
         std::size_t of_part = 0;
         for_each_linear_of_part(model, part, [&](linear const&) { ++of_part; });
-        targets.run(model, part);
+        targets.run(floats, part);
         detail::image_block block{&changed, part, inputs.shape, targets.shape};
         auto const rounded =
             activations.empty() ? activations : activations.subspan(first, of_part);

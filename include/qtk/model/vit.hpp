@@ -64,8 +64,6 @@ namespace detail {
 
 }  // namespace detail
 
-class vit_block_tape;
-
 class vit_block {
   public:
     /// `prefix` is what stands before "norm1": "blocks.0." for the first block; `heads` divides `width`, an
@@ -136,12 +134,12 @@ class vit_block {
         attention_.for_each_product(proj_.in() / attention_.heads(), f);
         f(product_of(proj_, tokens)), f(product_of(fc1_, tokens)), f(product_of(fc2_, tokens));
     }
+    [[nodiscard]] norm const& norm1() const noexcept { return norm1_; }
+    [[nodiscard]] norm const& norm2() const noexcept { return norm2_; }
     [[nodiscard]] vit_attention& attention() noexcept { return attention_; }
     [[nodiscard]] vit_attention const& attention() const noexcept { return attention_; }
 
   private:
-    friend class vit_block_tape;  // vit_gradient.hpp
-
     template <typename Self, typename F>
     static void visit(Self& self, F& f) {
         f(self.qkv_), f(self.proj_), f(self.fc1_), f(self.fc2_);
@@ -229,12 +227,11 @@ class vision_transformer {
     /// The logits of what the last block made, [count, classes].
     template <typename Observer = no_observer>
     [[nodiscard]] matrix run_head(matrix_view<float const> x, Observer const& observe = {}) const {
-        matrix const last = class_tokens(x);
-        matrix normed(last.rows(), last.cols());
-        last_norm_.apply(last.view(), normed.view());
+        matrix last = class_tokens(x);
+        last_norm_.apply(last.view(), last.view());
         matrix logits(last.rows(), classes());
-        observe(head_, normed.view());
-        head_.apply(normed.view(), logits.view());
+        observe(head_, last.view());
+        head_.apply(last.view(), logits.view());
         return logits;
     }
     /// The first row of each image, [count, width].
@@ -249,9 +246,7 @@ class vision_transformer {
     [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
     [[nodiscard]] convolution const& embedding() const noexcept { return embed_; }
     [[nodiscard]] convolution& embedding() noexcept { return embed_; }
-    /// i < block_count().
-    [[nodiscard]] vit_block const& block(std::size_t i) const noexcept { return blocks_[i]; }
-    [[nodiscard]] vit_block& block(std::size_t i) noexcept { return blocks_[i]; }
+    [[nodiscard]] std::span<vit_block> blocks() noexcept { return blocks_; }
     [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
     [[nodiscard]] linear const& head() const noexcept { return head_; }
     [[nodiscard]] linear& head() noexcept { return head_; }

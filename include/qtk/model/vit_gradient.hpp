@@ -5,7 +5,8 @@
 //
 //   r = x + proj(attention(qkv(norm1(x))))     y = r + fc2(gelu(fc1(norm2(r))))
 //
-// Rows are tokens, an image's one after the other: as "images" of tokens x 1 pixels with `width` channels.
+// Rounding of what attention multiplies is passed through inside the grids of queries, keys and values; that of its
+// maps as if it were not there. Rows are tokens, an image's one after the other: as "images" of tokens x 1 pixels with `width` channels.
 #pragma once
 
 #include <qtk/core/matrix.hpp>
@@ -14,6 +15,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/math/blas.hpp>
 #include <qtk/model/attention_heads.hpp>
+#include <qtk/model/attention_rounding.hpp>
 #include <qtk/model/gradient_activation.hpp>
 #include <qtk/model/gradient_attention.hpp>
 #include <qtk/model/gradient_convolution.hpp>
@@ -37,19 +39,19 @@ class vit_block_tape {
         : block_(&block), x_(detail::copy_of(x.pixels())), y_(detail::copy_of(x)) {
         std::size_t const rows = x_.rows(), width = x_.cols();
         normed_ = matrix(rows, width), attended_ = matrix(rows, width);
-        qkv_ = matrix(rows, block.qkv_.out()), gate_ = matrix(rows, block.fc1_.out());
-        block.norm1_.apply(x_.view(), normed_.view());
-        block.qkv_.apply(normed_.view(), qkv_.view());
+        qkv_ = matrix(rows, block.qkv().out()), gate_ = matrix(rows, block.fc1().out());
+        block.norm1().apply(x_.view(), normed_.view());
+        block.qkv().apply(normed_.view(), qkv_.view());
         block.attention().apply(qkv_.view(), attended_.view());
-        block.proj_.apply_add(attended_.view(), y_.pixels());
+        block.proj().apply_add(attended_.view(), y_.pixels());
         middle_ = detail::copy_of(y_.pixels());
         mlp_normed_ = matrix(rows, width);
-        block.norm2_.apply(middle_.view(), mlp_normed_.view());
-        block.fc1_.apply(mlp_normed_.view(), gate_.view());
+        block.norm2().apply(middle_.view(), mlp_normed_.view());
+        block.fc1().apply(mlp_normed_.view(), gate_.view());
         inner_ = gate_;
         parallel_for(rows, 16 * inner_.view().size(),
                      [&](std::size_t r) { activate(activation::gelu_erf, inner_.view().row(r)); });
-        block.fc2_.apply_add(inner_.view(), y_.pixels());
+        block.fc2().apply_add(inner_.view(), y_.pixels());
     }
 
     [[nodiscard]] image_batch const& output() const noexcept { return y_; }
@@ -59,31 +61,31 @@ class vit_block_tape {
         matrix by_stream = detail::copy_of(d);
         {
             matrix by_inner(inner_.rows(), inner_.cols()), by_normed(d.rows, d.cols);
-            add_layer_gradient(block_->fc2_, inner_.view(), by_stream.view(),
+            add_layer_gradient(block_->fc2(), inner_.view(), by_stream.view(),
                                weight_place(by_weights, 3), by_inner.view());
             parallel_for(by_inner.rows(), 16 * by_inner.view().size(), [&](std::size_t r) {
                 activation_gradient(activation::gelu_erf, gate_.view().row(r),
                                     by_inner.view().row(r));
             });
-            add_layer_gradient(block_->fc1_, mlp_normed_.view(), by_inner.view(),
+            add_layer_gradient(block_->fc1(), mlp_normed_.view(), by_inner.view(),
                                weight_place(by_weights, 2), by_normed.view());
-            norm_input_gradient(block_->norm2_, middle_.view(), by_normed.view(), by_normed.view());
+            norm_input_gradient(block_->norm2(), middle_.view(), by_normed.view(),
+                                by_normed.view());
             detail::add_to(by_normed.view(), by_stream);
         }
         matrix by_attended(d.rows, d.cols), by_qkv(qkv_.rows(), qkv_.cols());
-        add_layer_gradient(block_->proj_, attended_.view(), by_stream.view(),
+        add_layer_gradient(block_->proj(), attended_.view(), by_stream.view(),
                            weight_place(by_weights, 1), by_attended.view());
         back_attention(by_attended.view(), by_qkv);
         matrix by_normed(d.rows, d.cols);
-        add_layer_gradient(block_->qkv_, normed_.view(), by_qkv.view(), weight_place(by_weights, 0),
-                           by_normed.view());
-        norm_input_gradient(block_->norm1_, x_.view(), by_normed.view(), by_normed.view());
+        add_layer_gradient(block_->qkv(), normed_.view(), by_qkv.view(),
+                           weight_place(by_weights, 0), by_normed.view());
+        norm_input_gradient(block_->norm1(), x_.view(), by_normed.view(), by_normed.view());
         detail::add_to(by_normed.view(), by_stream);
         return by_stream;
     }
 
   private:
-    [[nodiscard]] std::size_t tokens() const { return y_.shape().pixels(); }
     /// Queries, keys and values side by side.
     template <typename T>
     [[nodiscard]] static attention_operands<T> parts_of(matrix_view<T> qkv) {
@@ -91,17 +93,37 @@ class vit_block_tape {
         return {detail::columns(qkv, 0, width), detail::columns(qkv, width, width),
                 detail::columns(qkv, 2 * width, width)};
     }
+    /// Queries, keys and values as attention multiplies them.
+    [[nodiscard]] matrix rounded_operands() const {
+        matrix left = qkv_;
+        attention_rounding const& how = block_->attention().rounding();
+        auto const [q, k, v] = parts_of(left.view());
+        for (auto const& [grid, part] : {std::pair{how.q, q}, {how.k, k}, {how.v, v}})
+            for (std::size_t r = 0; grid && r < part.rows; ++r)
+                for (float& x : part.row(r)) x = grid->round_trip(x);
+        return left;
+    }
     void back_attention(matrix_view<float const> d, matrix& by_qkv) const {
-        attention_shape const shape{.heads = block_->attention().heads(),
-                                    .kv_heads = block_->attention().heads(),
-                                    .head_dim = d.cols / block_->attention().heads()};
-        std::size_t const images = d.rows / tokens(), t = tokens();
-        single_threaded_blas const one_thread;
-        parallel_for(images, d.size() * t, [&](std::size_t n) {
-            full_attention_gradient(shape, parts_of(detail::rows(qkv_.view(), n * t, t)),
-                                    detail::rows(d, n * t, t),
-                                    parts_of(detail::rows(by_qkv.view(), n * t, t)));
-        });
+        vit_attention const& attention = block_->attention();
+        attention_shape const shape{.heads = attention.heads(),
+                                    .kv_heads = attention.heads(),
+                                    .head_dim = d.cols / attention.heads()};
+        std::size_t const t = attention.tokens();
+        matrix const left = rounded_operands();
+        {
+            single_threaded_blas const one_thread;
+            parallel_for(d.rows / t, d.size() * t, [&](std::size_t n) {
+                full_attention_gradient(shape, parts_of(detail::rows(left.view(), n * t, t)),
+                                        detail::rows(d, n * t, t),
+                                        parts_of(detail::rows(by_qkv.view(), n * t, t)));
+            });
+        }
+        attention_rounding const& how = attention.rounding();
+        auto const before = parts_of(qkv_.view()), after = parts_of(left.view());
+        auto const by = parts_of(by_qkv.view());
+        if (how.q) detail::stop_outside(before.q, after.q, how.q->scale, by.q);
+        if (how.k) detail::stop_outside(before.k, after.k, how.k->scale, by.k);
+        if (how.v) detail::stop_outside(before.v, after.v, how.v->scale, by.v);
     }
 
     vit_block const* block_;
