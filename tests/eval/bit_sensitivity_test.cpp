@@ -54,6 +54,7 @@ TEST_CASE("sensitivities are what they are defined to be") {
     });
     std::vector<double> traces(network.size(), 0.0);
     traces[2] = 7.0;
+    traces[1] = -3.0;
     auto const found = qtk::measure_sensitivity(
         network, {.images = images,
                   .labels = labels,
@@ -89,6 +90,8 @@ TEST_CASE("sensitivities are what they are defined to be") {
     CHECK(two.weight == doctest::Approx(error / signal).epsilon(1e-9));
     CHECK(two.hessian == doctest::Approx(0.5 * 7.0 * error).epsilon(1e-9));
     CHECK(found[3].candidates[0].hessian == 0.0);
+    CHECK(found[1].mean_trace == -3.0);
+    CHECK(found[1].candidates[0].hessian == 0.0);
 
     // Outputs see activations too: 4 bits with int8 inputs, against the floats' product.
     matrix const& x = rows.at(layer.name);

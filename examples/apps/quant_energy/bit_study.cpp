@@ -88,7 +88,7 @@ double budget_of(std::string const& text, qtk::candidate_network const& candidat
 class draw_study {
   public:
     draw_study(qtk::vision_model const& model, bit_question const& question,
-               shown_images const& calibration, shown_images const& test, std::uint64_t seed)
+               labelled_batch const& calibration, labelled_batch const& test, std::uint64_t seed)
         : question_(question),
           calibration_(calibration),
           test_(test),
@@ -273,8 +273,8 @@ class draw_study {
     }
 
     bit_question const& question_;
-    shown_images const& calibration_;
-    shown_images const& test_;
+    labelled_batch const& calibration_;
+    labelled_batch const& test_;
     qtk::vision_statistics seen_;
     qtk::candidate_network candidates_;
     std::vector<qtk::network_product> products_;
@@ -401,7 +401,8 @@ bit_costs measured_latencies(qtk::candidate_network const& candidates,
 }
 
 bit_draw study_bits(qtk::vision_model const& model, bit_question const& question,
-                    shown_images const& calibration, shown_images const& test, std::uint64_t seed) {
+                    labelled_batch const& calibration, labelled_batch const& test,
+                    std::uint64_t seed) {
     question.formats.require();
     return draw_study(model, question, calibration, test, seed).run(model);
 }

@@ -16,6 +16,7 @@
 #include <qtk/model/vision_model.hpp>
 
 #include "energy_table_option.hpp"
+#include "vision_input.hpp"
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -42,12 +43,6 @@ struct bit_formats {
     [[nodiscard]] std::string format(int weight_bits) const;
     /// Throws qtk::value_error for options that no run can have.
     void require() const;
-};
-
-/// Images and what they show.
-struct shown_images {
-    qtk::image_batch images;
-    std::vector<std::uint16_t> labels;
 };
 
 /// Every layer at every number of bits, packed, from these images.
@@ -116,13 +111,13 @@ struct bit_question {
     /// An assignment to be run beside those that are found: the format of each layer by its name.
     std::map<std::string, std::string> recipe = {};
     /// The mean trace of each layer; needed where `sensitivities` has hessian.
-    std::function<std::vector<double>(qtk::vision_model const&, shown_images const&)> traces = {};
+    std::function<std::vector<double>(qtk::vision_model const&, labelled_batch const&)> traces = {};
     std::function<void(std::string const&)> progress = {};
 };
 
 /// Everything for one draw. Throws qtk::value_error for budgets that nothing fits in.
 [[nodiscard]] bit_draw study_bits(qtk::vision_model const& model, bit_question const& question,
-                                  shown_images const& calibration, shown_images const& test,
+                                  labelled_batch const& calibration, labelled_batch const& test,
                                   std::uint64_t seed);
 
 }  // namespace app

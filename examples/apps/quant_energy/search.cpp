@@ -2,8 +2,6 @@
 //
 // quant-energy search: which layer gets how many bits within a budget, and does the network that comes of it beat
 // the one with equal bits everywhere?
-#include <qtk/core/random.hpp>
-#include <qtk/io/digits.hpp>
 #include <qtk/model/hessian_trace.hpp>
 
 #include <CLI/CLI.hpp>
@@ -17,12 +15,11 @@
 #include "recipe.hpp"
 #include "search_report.hpp"
 #include "terminal.hpp"
+#include "vision_input.hpp"
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,43 +28,15 @@ namespace app {
 namespace {
 
 struct search_options {
-    std::vector<std::string> models{QTK_DATA_DIR "/digits/resnet_digits.safetensors",
-                                    QTK_DATA_DIR "/digits/deit_digits.safetensors"};
-    std::string data = QTK_DATA_DIR "/digits";
-    std::size_t calibration = 200, draws = 5, probes = 16;
+    vision_options input;
+    std::size_t draws = 5, probes = 16;
     std::uint64_t seed = 0;
     bit_question question;
     std::string recipe, from_recipe, report;
     output_options output;
 };
 
-shown_images batch_of(qtk::labelled_images const& images) {
-    return {qtk::image_batch::from_bytes(
-                images.bytes, {images.height, images.width, images.channels}, {.divisor = 16.0f}),
-            images.labels};
-}
-
-/// As many images as asked for, drawn without putting back from those that no test sees.
-shown_images drawn(qtk::labelled_images const& pool, std::size_t count, std::uint64_t seed) {
-    if (count == 0 || count > pool.count)
-        throw qtk::value_error(
-            fmt::format("--calibration: expected 1 to {} images, found {}", pool.count, count));
-    std::vector<std::size_t> order(pool.count);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    qtk::splitmix64 random(seed);
-    for (std::size_t i = 0; i < count; ++i) {
-        std::size_t const other =
-            i + static_cast<std::size_t>(qtk::uniform_index(random, order.size() - i));
-        std::swap(order[i], order[other]);
-    }
-    order.resize(count);
-    std::ranges::sort(order);
-    qtk::labelled_images chosen;
-    for (std::size_t const i : order) chosen.append(pool.part(i, 1));
-    return batch_of(chosen);
-}
-
-std::vector<double> mean_traces(qtk::vision_model const& model, shown_images const& calibration,
+std::vector<double> mean_traces(qtk::vision_model const& model, labelled_batch const& calibration,
                                 std::size_t probes) {
     std::vector<std::size_t> const labels(calibration.labels.begin(), calibration.labels.end());
     std::vector<double> means;
@@ -79,7 +48,7 @@ std::vector<double> mean_traces(qtk::vision_model const& model, shown_images con
 
 void run(search_options& options) {
     if (options.draws == 0) throw qtk::value_error("--draws: expected at least 1");
-    if (!options.recipe.empty() && options.models.size() != 1)
+    if (!options.recipe.empty() && options.input.models.size() != 1)
         throw qtk::value_error("--recipe: a recipe is for one network; name one with --model");
     bit_question& question = options.question;
     question.formats.require();
@@ -88,22 +57,19 @@ void run(search_options& options) {
             question.recipe[std::move(layer)] = what;
         });
     question.traces = [probes = options.probes](qtk::vision_model const& model,
-                                                shown_images const& calibration) {
+                                                labelled_batch const& calibration) {
         return mean_traces(model, calibration, probes);
     };
-    auto const pool = qtk::read_digits(
-        options.data, {0, qtk::training_digits.count + qtk::calibration_digits.count});
-    shown_images const test = batch_of(qtk::read_digits(options.data, qtk::test_digits));
+    vision_data const data = read_vision_data(options.input);
     std::vector<searched_network> networks;
     {
         progress_line const line;
-        for (std::string const& path : options.models) {
-            qtk::vision_model const model = qtk::load_vision_model(path);
+        for (std::size_t i = 0; i < options.input.models.size(); ++i) {
+            qtk::vision_model const model = open_vision_model(options.input, i);
             searched_network& network = networks.emplace_back();
-            network.model = std::filesystem::path(path).stem().string();
-            network.test_images = test.labels.size();
-            network.calibration_images = options.calibration;
-            network.floats = qtk::classify(model, test.images, test.labels);
+            network.model = name_of_model(options.input.models[i]);
+            network.test_images = data.test.count();
+            network.floats = qtk::classify(model, data.test.images, data.test.labels);
             model.for_each_linear(
                 [&](qtk::linear const& layer) { network.layers.push_back(layer.name()); });
             question.progress = [&](std::string const& text) {
@@ -111,8 +77,9 @@ void run(search_options& options) {
             };
             for (std::size_t d = 0; d < options.draws; ++d) {
                 std::uint64_t const seed = options.seed + d;
-                network.draws.push_back(study_bits(
-                    model, question, drawn(pool, options.calibration, seed), test, seed));
+                labelled_batch const drawn = data.draw(options.input.calibration_images, seed);
+                network.calibration_images = drawn.count();
+                network.draws.push_back(study_bits(model, question, drawn, data.test, seed));
             }
         }
     }
@@ -137,7 +104,8 @@ void run(search_options& options) {
                       {"range", question.formats.range},
                       {"first_last", question.formats.first_last},
                       {"bits", question.formats.bits},
-                      {"calibration_images", options.calibration},
+                      {"data", data.description},
+                      {"calibration_images", options.input.calibration_images},
                       {"draws", options.draws},
                       {"seed", options.seed}}},
                     {"models", json::array()}};
@@ -155,6 +123,7 @@ void run(search_options& options) {
             "with the network of equal bits, image by image. Intervals are 95 %, over draws of the "
             "calibration images; p is McNemar's.");
         page.code(command_line());
+        page.paragraph(data.description);
         for (searched_network const& network : networks) add_search(page, network, options.seed);
         page.paragraph(environment::now().describe());
         deliver(options.report, page.str());
@@ -169,16 +138,7 @@ void add_search(CLI::App& program) {
     bit_question& question = options->question;
     CLI::App& command = *program.add_subcommand(
         "search", "Give each layer its bits within a budget, and run what comes of it");
-    command.add_option("--model", options->models,
-                       "safetensors of a ResNet or a ViT, file or folder; repeatable");
-    command
-        .add_option("--data", options->data,
-                    "folder of the digits (digits_images.u8, digits_labels.u8)")
-        ->capture_default_str();
-    command
-        .add_option("--calibration", options->calibration,
-                    "images of a draw, from those that are not tested")
-        ->capture_default_str();
+    options->input.add_to(command, true);
     command.add_option("--draws", options->draws, "draws of calibration images")
         ->capture_default_str();
     command.add_option("--seed", options->seed, "of the first draw")->capture_default_str();

@@ -151,6 +151,7 @@ std::vector<summed_run> summed_runs(searched_network const& network, std::uint64
             sum.calibration_loss += run.calibration_loss;
             sum.test_loss += run.test.mean_loss();
             sum.spent += run.spent;
+            sum.allowed += run.allowed;
             sum.mean_bits += run.mean_bits;
             run_assignment const* const uniform = uniform_of(draw, run);
             if (uniform == nullptr || uniform == &run) continue;
@@ -163,9 +164,12 @@ std::vector<summed_run> summed_runs(searched_network const& network, std::uint64
         }
         auto const draws = static_cast<double>(network.draws.size());
         for (double* const figure : {&sum.predicted_loss, &sum.calibration_loss, &sum.test_loss,
-                                     &sum.spent, &sum.mean_bits})
+                                     &sum.spent, &sum.allowed, &sum.mean_bits})
             *figure /= draws;
         sum.accuracy = interval_of(accuracy, by_image, seed);
+        // Student's interval knows nothing of shares.
+        sum.accuracy.low = std::max(sum.accuracy.low, 0.0);
+        sum.accuracy.high = std::min(sum.accuracy.high, 1.0);
         if (accuracy.size() > 1) sum.deviation = qtk::standard_deviation(accuracy);
         if (!gain.empty()) sum.gain = interval_of(gain, gain_by_image, seed);
         all.push_back(std::move(sum));
@@ -200,7 +204,7 @@ std::string search_text(searched_network const& network, std::uint64_t seed) {
         run_assignment const& run = first.runs[sum.at];
         bit_costs const& costs = costs_of(first, run.cost);
         std::string const here =
-            fmt::format("{} at {} ({}{}):", run.cost, run.budget, amount(run.allowed, costs.unit),
+            fmt::format("{} at {} ({}{}):", run.cost, run.budget, amount(sum.allowed, costs.unit),
                         costs.fixed > 0.0
                             ? " of layers, and " + amount(costs.fixed, costs.unit) + " of attention"
                             : std::string());
@@ -242,7 +246,7 @@ json search_json(searched_network const& network, std::uint64_t seed) {
                  {"budget", run.budget},
                  {"solver", run.solver},
                  {"sensitivity", run.sensitivity},
-                 {"allowed", run.allowed},
+                 {"allowed", sum.allowed},
                  {"unit", costs_of(network.draws.front(), run.cost).unit},
                  {"spent", sum.spent},
                  {"bits_per_weight", sum.mean_bits},

@@ -28,7 +28,8 @@ struct summed_run {
     std::size_t at = 0;  ///< place among the runs of a draw
     qtk::interval_estimate accuracy;
     double deviation = 0.0;  ///< between draws
-    double predicted_loss = 0.0, calibration_loss = 0.0, test_loss = 0.0, spent = 0.0;
+    double predicted_loss = 0.0, calibration_loss = 0.0, test_loss = 0.0, spent = 0.0,
+           allowed = 0.0;
     /// Accuracy less that of the uniform network of the same draw, budget and cost; 0 for that one itself.
     qtk::interval_estimate gain;
     std::vector<double> p;   ///< McNemar's, by draw

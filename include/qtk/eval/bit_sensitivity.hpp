@@ -9,7 +9,8 @@
 //   output      noise over signal of the layer's outputs for real inputs; 10^(-SQNR / 10)
 //   weight      noise over signal of its weights; nothing of activations
 //   hessian     1/2 mean trace of the loss's Hessian x squared error of the weights (HAWQ-V2, Dong et al.
-//               2020, equation 8, with Taylor's 1/2): also without activations. The traces come from the caller
+//               2020, equation 8, with Taylor's 1/2): also without activations. The traces come from the
+//               caller (model/hessian_trace.hpp); a negative one, which is noise or a saddle, counts as 0
 //
 // Sums over layers stand for the whole network: as if errors of layers did not meet.
 #pragma once
@@ -160,7 +161,7 @@ inline void compare_layers(linear const& original, linear const& candidate,
             found.divergence = mean_divergence(reference.view(), logits.view());
             detail::compare_layers(network.original(l), candidate.layer, inputs.rows(layer.name),
                                    found);
-            found.hessian = 0.5 * layer.mean_trace * found.squared_error;
+            found.hessian = 0.5 * std::max(0.0, layer.mean_trace) * found.squared_error;
             layer.candidates.push_back(std::move(found));
         }
         all.push_back(std::move(layer));
