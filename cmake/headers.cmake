@@ -262,6 +262,7 @@ set(QTK_HEADERS
     qtk/method/tile_fit.hpp
     qtk/method/tile_method.hpp
     qtk/method/tile_search.hpp
+    qtk/model/activation_grid.hpp
     qtk/model/attention.hpp
     qtk/model/attention_heads.hpp
     qtk/model/attention_step.hpp

@@ -135,7 +135,7 @@ TEST_CASE("static activations get the scale of the largest input; outlier column
         for (std::size_t r = 0; r < x.rows; ++r)
             for (float const v : x.row(r)) largest = std::max(largest, std::fabs(v));
     });
-    CHECK(outcomes.front().activations.static_scale == doctest::Approx(largest / 127.0f));
+    CHECK(outcomes.front().activations.grid.scale == doctest::Approx(largest / 127.0f));
     auto again = original;
     // A threshold so low that some column reaches it, so high that not all do.
     auto const sparse = quantize_first(

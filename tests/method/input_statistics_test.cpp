@@ -45,6 +45,19 @@ TEST_CASE("two rows of two columns, by hand, in one piece or in two") {
     }
 }
 
+TEST_CASE("the range is that of all values seen, and need not hold zero") {
+    qtk::input_statistics seen(2, {.has_hessian = false});
+    CHECK(seen.range().highest == 0.0f);
+    qtk::matrix x(1, 2);
+    x(0, 0) = 3.0f, x(0, 1) = 5.0f;
+    seen.add(x.view());
+    CHECK(seen.range().lowest == 3.0f);
+    x(0, 1) = 9.0f, x(0, 0) = 4.0f;
+    seen.add(x.view());
+    CHECK(seen.range().lowest == 3.0f);
+    CHECK(seen.range().highest == 9.0f);
+}
+
 TEST_CASE("the Hessian is 2/N sum of products, for more rows and columns than one strip") {
     qtk::matrix const x = noise(700, 150, 1);
     qtk::input_statistics seen(150);

@@ -58,6 +58,18 @@ TEST_CASE("what is no format is refused with what was expected") {
                          doctest::Contains("activations: expected"), qtk::value_error);
 }
 
+TEST_CASE("static activations of other widths are spelled with their bits") {
+    auto const narrow = parse_layer_format("i4/channel@a4_static").activations;
+    CHECK(narrow.type == qtk::activation_type::a8_static);
+    CHECK(narrow.grid == qtk::activation_codes(4));
+    CHECK(parse_layer_format("i2/channel@a3_static_asym").activations.grid ==
+          qtk::activation_codes(3, false));
+    CHECK(parse_layer_format("w8a8_static").activations.grid == qtk::activation_grid{});
+    for (char const* const text : {"i4/channel@a9_static", "i4/channel@a1_static", "i4/channel@a4",
+                                   "i4/channel@a4_static_symm"})
+        CHECK_THROWS_AS((void)parse_layer_format(text), qtk::value_error);
+}
+
 TEST_CASE("static activations need the scale that calibration gives") {
     qtk::linear const original = some_layer();
     qtk::linear fast = original, slow = original;
@@ -66,7 +78,7 @@ TEST_CASE("static activations need the scale that calibration gives") {
                          "l: expected a positive scale of static activations, found 0.000000. "
                          "Hint: calibrate it",
                          qtk::value_error);
-    format.activations.static_scale = 3.0f / 127.0f;
+    format.activations.grid.scale = 3.0f / 127.0f;
     apply_format(fast, original.form(), format);
     format.is_simulated = true;
     apply_format(slow, original.form(), format);

@@ -169,6 +169,40 @@ TEST_CASE("a packed layer rounds its activations as it was told") {
     CHECK(applied(layer({.type = qtk::activation_type::a8_row}), x) != expected);
 }
 
+TEST_CASE(
+    "grids of any width run packed as they are simulated, with a center paid back by the layer") {
+    matrix const w = random_matrix(40, 96, 21);
+    matrix x = random_matrix(6, 96, 22);
+    for (float& v : x.view().flat()) v = std::fabs(v) - 0.3f;  // as a GELU leaves them
+    std::vector<float> bias(40, 0.25f);
+    for (int const bits : {2, 4, 8})
+        for (bool const is_symmetric : {true, false}) {
+            auto const grid =
+                qtk::fit_activation_grid({-0.3f, 2.0f}, qtk::activation_codes(bits, is_symmetric));
+            qtk::layer_activations const how{.type = qtk::activation_type::a8_static, .grid = grid};
+            linear packed("l", w, bias), simulated = packed;
+            packed.set_weight(qtk::any_qmatrix(qtk::quantize<w4>(w.view())));
+            simulated.set_weight(qtk::any_qmatrix(qtk::quantize<w4>(w.view())));
+            packed.pack(how);
+            simulated.simulate(how);
+            CHECK((packed.form().packed()->center_share.empty()) == (bits < 8 || is_symmetric));
+            check_close(applied(packed, x), applied(simulated, x), x, w);
+            // By the definition of a grid, value by value.
+            matrix rounded = x;
+            for (float& v : rounded.view().flat()) v = grid.round_trip(v);
+            linear plain("l", simulated.form().floats(), bias);
+            check_close(applied(simulated, x), applied(plain, rounded), x, w);
+            matrix y(6, 40), z(6, 40);
+            packed.apply_add(x.view(), y.view());
+            CHECK(y == applied(packed, x));
+            linear without("l", w);
+            without.set_weight(qtk::any_qmatrix(qtk::quantize<w4>(w.view())));
+            without.pack(how);
+            without.apply(x.view(), z.view());
+            CHECK(std::fabs(z(0, 0) + 0.25f - y(0, 0)) < 1e-5f);
+        }
+}
+
 TEST_CASE("what cannot be packed is refused, and nothing is lost") {
     linear floats("l", random_matrix(4, 32, 1));
     CHECK_THROWS_WITH_AS(floats.pack(), "l: there are no codes to pack", qtk::value_error);

@@ -67,7 +67,8 @@ TEST_CASE("a static scale is the same for every row, and clips what lies beyond"
     matrix x(2, 3);
     x(0, 0) = 1.0f, x(0, 1) = 0.3f, x(0, 2) = -0.26f;
     x(1, 0) = 1000.0f, x(1, 1) = -1000.0f, x(1, 2) = 0.2f;
-    matrix y = rounded(x, "i8/channel", {.type = activation_type::a8_static, .static_scale = 0.5f});
+    matrix y =
+        rounded(x, "i8/channel", {.type = activation_type::a8_static, .grid = {.scale = 0.5f}});
     CHECK(y(0, 0) == 1.0f);
     CHECK(y(0, 1) == 0.5f);
     CHECK(y(0, 2) == -0.5f);
@@ -75,7 +76,7 @@ TEST_CASE("a static scale is the same for every row, and clips what lies beyond"
     CHECK(y(1, 1) == -63.5f);
     CHECK(y(1, 2) == 0.0f);
     x(1, 2) = std::numeric_limits<float>::quiet_NaN();
-    y = rounded(x, "i8/channel", {.type = activation_type::a8_static, .static_scale = 0.5f});
+    y = rounded(x, "i8/channel", {.type = activation_type::a8_static, .grid = {.scale = 0.5f}});
     CHECK(y(1, 0) != y(1, 0));
     CHECK(y(0, 0) == 1.0f);
 }

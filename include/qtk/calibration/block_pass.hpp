@@ -301,11 +301,8 @@ class block_pass {
         if (plan.method.corrects_bias && plan.method.is_by_block())
             correct_bias(layer, weights_[i].view(), layer.form().floats().view(),
                          *inputs_of(layer));
-        if (how.type == activation_type::a8_static) {
-            float largest = 0.0f;
-            for (float const v : inputs_of(layer)->abs_max()) largest = std::max(largest, v);
-            how.static_scale = int8_scale(largest);
-        }
+        if (how.type == activation_type::a8_static)
+            how.grid = fit_activation_grid(inputs_of(layer)->range(), how.grid);
         if (auto const found = outliers_.find(&layer); found != outliers_.end())
             how.has_outliers = true, how.type = activation_type::a8_row,
             how.columns = found->second;

@@ -4,6 +4,7 @@
 // them; every method that needs data asks here. Over N rows:
 //
 //   mean, mean |x|, mean x^2, max |x|     of each column
+//   range     the least and the greatest of all values
 //   hessian   H = 2/N sum x^T x, [in, in]: the second derivative of |x W^T - x W'^T|^2 (GPTQ,
 //             Frantar et al. 2022, section 3.1)
 //   rows      a sample of the rows themselves, drawn evenly from all of them
@@ -13,6 +14,7 @@
 #pragma once
 
 #include <qtk/core/checked.hpp>
+#include <qtk/core/concepts.hpp>
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
@@ -69,6 +71,8 @@ class input_statistics {
     [[nodiscard]] std::vector<float> abs_mean() const { return over_count(magnitude_); }
     [[nodiscard]] std::vector<float> square_mean() const { return over_count(square_); }
     [[nodiscard]] std::span<float const> abs_max() const noexcept { return largest_; }
+    /// Of all columns together; {0, 0} before the first row.
+    [[nodiscard]] interval range() const noexcept { return range_; }
     /// The sample, [min(kept_rows, count()), columns].
     [[nodiscard]] matrix_view<float const> rows() const noexcept {
         return {rows_.data(), columns() == 0 ? 0 : rows_.size() / columns(), columns()};
@@ -96,6 +100,7 @@ class input_statistics {
     }
 
     void add_columns(matrix_view<float const> x) noexcept {
+        if (count_ == 0 && x.size() > 0) range_ = {x(0, 0), x(0, 0)};
         for (std::size_t r = 0; r < x.rows; ++r) {
             std::span<float const> const row = x.row(r);
             for (std::size_t c = 0; c < row.size(); ++c) {
@@ -104,6 +109,8 @@ class input_statistics {
                 magnitude_[c] += size;
                 square_[c] += v * v;
                 largest_[c] = std::max(largest_[c], std::fabs(row[c]));
+                range_.lowest = std::min(range_.lowest, row[c]);
+                range_.highest = std::max(range_.highest, row[c]);
             }
         }
     }
@@ -150,6 +157,7 @@ class input_statistics {
     std::size_t count_ = 0;
     std::vector<double> sum_, magnitude_, square_;
     std::vector<float> largest_, rows_;
+    interval range_{};
     matrix hessian_;
 };
 

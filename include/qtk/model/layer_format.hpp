@@ -10,7 +10,8 @@
 //   w4a8                     i4/g128/sym@a8_group   4-bit weights, int8 activations by group
 //   w4 | w3 | w2             iB/g128/asym/f16       weight-only
 //   SCHEME[@ACTIVATIONS]     any scheme of core/spelling.hpp; f32 (the default), bf16, a8, a8_group,
-//                            a8_static, llm_int8[:THRESHOLD]
+//                            aB_static, aB_static_asym (2 to 8 bits, activation_grid.hpp),
+//                            llm_int8[:THRESHOLD]
 //   sim:FORMAT               the same rounded in floats, without the packed kernels
 #pragma once
 
@@ -51,7 +52,12 @@ namespace detail {
     if (text == "bf16") return {.type = activation_type::bf16};
     if (text == "a8") return {.type = activation_type::a8_row};
     if (text == "a8_group") return {.type = activation_type::a8_group};
-    if (text == "a8_static") return {.type = activation_type::a8_static};
+    if (text.size() > 2 && text[0] == 'a' && text[1] >= '2' && text[1] <= '8') {
+        bool const is_symmetric = text.substr(2) == "_static";
+        if (is_symmetric || text.substr(2) == "_static_asym")
+            return {.type = activation_type::a8_static,
+                    .grid = activation_codes(text[1] - '0', is_symmetric)};
+    }
     constexpr std::string_view outliers = "llm_int8";
     if (text.starts_with(outliers)) {
         layer_activations how{.type = activation_type::a8_row, .has_outliers = true};
@@ -64,7 +70,8 @@ namespace detail {
             return how;
     }
     throw value_error(
-        "activations: expected f32, bf16, a8, a8_group, a8_static or llm_int8[:THRESHOLD], found "
+        "activations: expected f32, bf16, a8, a8_group, aB_static[_asym] with B from 2 to 8, or "
+        "llm_int8[:THRESHOLD], found "
         "\"" +
         std::string(text) + "\"");
 }
@@ -118,7 +125,7 @@ namespace detail {
 }
 
 /// Puts `original`, the weight as it was loaded, into the layer in that format. The scale of static
-/// activations is not part of a spelling: calibration sets format.activations.static_scale for each
+/// activations is not part of a spelling: calibration sets format.activations.grid for each
 /// layer. Throws value_error where scheme and activations do not go together or that scale is missing,
 /// nonfinite_error for weights that have no codes.
 inline void apply_format(linear& layer, weight_matrix const& original, layer_format const& format) {

@@ -134,8 +134,9 @@ class linear {
         any_qmatrix const* const codes = weight_.find<any_qmatrix>();
         if (codes == nullptr) throw value_error(name_ + ": there are no codes to pack");
         require_activations(*codes, activations);
+        std::vector<float> share = center_share(*codes, activations);
         weight_ = std::make_shared<packed_weight const>(prepack(std::move(weight_).take_codes()),
-                                                        activations);
+                                                        activations, std::move(share));
     }
     /// Replaces the quantized weight by its floats, which multiply activations rounded by the rules of
     /// the packed product. Throws like pack().
@@ -152,6 +153,20 @@ class linear {
     void apply_add(matrix_view<float const> x, matrix_view<float> y) const { multiply(x, y, true); }
 
   private:
+    /// packed_weight::center_share of these codes.
+    [[nodiscard]] static std::vector<float> center_share(any_qmatrix const& codes,
+                                                         layer_activations const& how) {
+        if (how.type != activation_type::a8_static || how.grid.center() == 0) return {};
+        double const center = static_cast<double>(how.grid.scale) * how.grid.center();
+        std::vector<float> share(codes.rows()), row(codes.cols());
+        for (std::size_t o = 0; o < share.size(); ++o) {
+            decode_rows(codes, o, 1, row.data());
+            double sum = 0.0;
+            for (float const w : row) sum += static_cast<double>(w);
+            share[o] = static_cast<float>(center * sum);
+        }
+        return share;
+    }
     void multiply(matrix_view<float const> x, matrix_view<float> y, bool adds) const {
         require_operands(x, y);
         if (input_ == nullptr) return weight_.multiply(x, y, bias_, adds);
@@ -166,9 +181,9 @@ class linear {
         if (how.has_outliers && how.type != activation_type::a8_row)
             throw value_error(name_ + ": outliers stay beside int8 with one scale a row");
         if (how.type == activation_type::a8_static &&
-            !(how.static_scale > 0.0f && std::isfinite(how.static_scale)))
+            !(how.grid.scale > 0.0f && std::isfinite(how.grid.scale)))
             throw value_error(name_ + ": expected a positive scale of static activations, found " +
-                              std::to_string(how.static_scale) + ". Hint: calibrate it");
+                              std::to_string(how.grid.scale) + ". Hint: calibrate it");
         if (detail::is_int8(how.type) && !has_integer_levels(codes.scheme().element))
             throw value_error(name_ + ": the levels of " + to_string(codes.scheme()) +
                               " are no small integers. Hint: f32 or bf16 activations");

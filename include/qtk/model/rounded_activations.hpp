@@ -5,7 +5,7 @@
 // with a simulated one:
 //
 //   int8  x' = s * round_half_even(x / s), |x / s| at most 127, s = max|x| / 127 over a row or a
-//         piece of a row, or known beforehand
+//         piece of a row; or a grid known beforehand (activation_grid.hpp)
 #pragma once
 
 #include <qtk/core/matrix.hpp>
@@ -16,6 +16,7 @@
 #include <qtk/kernel/outlier_columns.hpp>
 #include <qtk/kernel/product_options.hpp>
 #include <qtk/kernel/quantized_rows.hpp>
+#include <qtk/model/activation_grid.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -33,7 +34,7 @@ struct layer_activations {
     activation_type type = activation_type::f32;
     bool has_outliers = false;  ///< then type is a8_row
     float threshold = 6.0f;     ///< of outliers
-    float static_scale = 0.0f;  ///< of a8_static: positive, from calibration
+    activation_grid grid = {};  ///< of a8_static; its scale is positive, from calibration
     /// Outlier columns that calibration has chosen, ascending; null: the threshold decides.
     std::shared_ptr<std::vector<std::uint32_t> const> columns = nullptr;
     friend bool operator==(layer_activations const&, layer_activations const&) = default;
@@ -41,12 +42,18 @@ struct layer_activations {
 
 namespace detail {
 
-/// One scale for all of `x`: that of its largest value, or `known` if it is positive.
-inline void round_to_int8(std::span<float> x, float known) noexcept {
+/// One scale for all of `x`: that of its largest value.
+inline void round_to_int8(std::span<float> x) noexcept {
     float const largest = largest_bits(x.data(), x.size());
-    float const fitted = known > 0.0f ? known : int8_scale(largest);
-    float const scale = is_nonfinite(largest) ? std::nanf("") : fitted;
+    float const scale = is_nonfinite(largest) ? std::nanf("") : int8_scale(largest);
     for (float& v : x) v = scale * round_half_even(std::clamp(v / scale, -127.0f, 127.0f));
+}
+/// Every value becomes scale * (code - shift); all of them NaN where one is not finite.
+inline void round_to_grid(std::span<float> x, activation_grid const& grid, int shift) noexcept {
+    bool const is_finite = !is_nonfinite(largest_bits(x.data(), x.size()));
+    float const scale = is_finite ? grid.scale : std::nanf("");
+    auto const center = static_cast<float>(shift);
+    for (float& v : x) v = scale * (grid.code(v) - center);
 }
 
 /// How many columns share a scale of int8 activations.
@@ -71,7 +78,11 @@ inline void round_to_int8(std::span<float> x, float known) noexcept {
         return out;
     }
     std::vector<std::uint32_t> outliers;
-    float const known = how.type == activation_type::a8_static ? how.static_scale : 0.0f;
+    if (how.type == activation_type::a8_static) {
+        for (std::size_t r = 0; r < x.rows; ++r)
+            detail::round_to_grid(out.view().row(r), how.grid, 0);
+        return out;
+    }
     if (how.has_outliers)
         outliers = how.columns ? *how.columns : detail::outlier_columns_of(x, how.threshold);
     std::size_t const shared = detail::columns_of_a_scale(x.cols, weights, how.type);
@@ -79,7 +90,7 @@ inline void round_to_int8(std::span<float> x, float known) noexcept {
         std::span<float> const row = out.view().row(r);
         for (std::uint32_t const c : outliers) row[c] = 0.0f;
         for (std::size_t c = 0; c < row.size(); c += shared)
-            detail::round_to_int8(row.subspan(c, std::min(shared, row.size() - c)), known);
+            detail::round_to_int8(row.subspan(c, std::min(shared, row.size() - c)));
         for (std::uint32_t const c : outliers) row[c] = x(r, c);
     }
     return out;

@@ -45,6 +45,9 @@ namespace qtk {
 struct packed_weight {
     packed_matrix weight;
     layer_activations activations;
+    /// What codes of activations less their center lack: scale * center * (row sums of the weight), one
+    /// value an output; none where the center is 0.
+    std::vector<float> center_share = {};
     /// Columns of activations seen by LLM.int8(), and how many were outliers.
     mutable std::atomic<std::uint64_t> columns{0}, outliers{0};
 };
@@ -181,11 +184,9 @@ class weight_matrix {
 
     static void multiply_packed(packed_weight const& w, matrix_view<float const> x,
                                 matrix_view<float> y, epilogue const& end) {
+        if (w.activations.type == activation_type::a8_static) return multiply_static(w, x, y, end);
         if (!w.activations.has_outliers)
-            return gemm(w.weight, x, y,
-                        {.activations = w.activations.type,
-                         .static_scale = w.activations.static_scale,
-                         .end = end});
+            return gemm(w.weight, x, y, {.activations = w.activations.type, .end = end});
         llm_int8_options options{.threshold = w.activations.threshold, .end = end};
         if (w.activations.columns) {
             options.columns = *w.activations.columns;
@@ -195,6 +196,29 @@ class weight_matrix {
         llm_int8_result const seen = llm_int8_gemm(w.weight, x, y, options);
         w.columns += seen.columns;
         w.outliers += seen.outliers;
+    }
+
+    /// Codes of another grid than the kernels' own are made here: rounded once more, they stay as they are.
+    static void multiply_static(packed_weight const& w, matrix_view<float const> x,
+                                matrix_view<float> y, epilogue end) {
+        activation_grid const& grid = w.activations.grid;
+        product_options options{.activations = w.activations.type, .static_scale = grid.scale};
+        if (grid.is_whole_int8()) {
+            options.end = end;
+            return gemm(w.weight, x, y, options);
+        }
+        matrix rounded(x.rows, x.cols);
+        parallel_for(x.rows, x.size(), [&](std::size_t r) {
+            std::ranges::copy(x.row(r), rounded.view().row(r).begin());
+            detail::round_to_grid(rounded.view().row(r), grid, grid.center());
+        });
+        std::vector<float> bias = w.center_share;
+        if (!bias.empty()) {
+            for (std::size_t o = 0; o < end.bias.size(); ++o) bias[o] += end.bias[o];
+            end.bias = bias;
+        }
+        options.end = end;
+        gemm(w.weight, rounded.view(), y, options);
     }
 
     /// Panels of rows that are still in the cache when they are multiplied.
