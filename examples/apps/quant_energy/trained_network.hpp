@@ -6,14 +6,14 @@
 //   model.safetensors      the rounded weights as floats under torchvision's or timm's names (a batch norm that
 //                          changes nothing but adds the bias): whatever reads such a network reads it
 //   quantized.safetensors  the codes and steps of each layer (io/qmatrix_file.hpp), and in the metadata
-//                          "input.NAME" = "STEP LOWEST HIGHEST", the grid of its input
+//                          "input.NAME" = "SCALE LOWEST HIGHEST", the grid of its input
 //
 // Nothing here knows LibTorch.
 #pragma once
 
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/scheme.hpp>
-#include <qtk/method/lsq.hpp>
+#include <qtk/model/activation_grid.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/vision_model.hpp>
 
@@ -26,28 +26,12 @@
 
 namespace app {
 
-/// x' = step * clamp(round(x / step), lowest, highest); no grid where lowest = highest.
-struct value_grid {
-    float step = 0.0f;
-    int lowest = 0, highest = 0;
-
-    [[nodiscard]] bool rounds() const noexcept { return lowest < highest; }
-    [[nodiscard]] qtk::lsq_levels levels() const noexcept {
-        return {-static_cast<float>(lowest), static_cast<float>(highest)};
-    }
-};
-
 /// What a layer has seen of its inputs.
 struct value_range {
     float lowest = 0.0f, highest = 0.0f;
     double sum_of_magnitudes = 0.0;
     std::size_t count = 0;
 };
-
-/// The levels of `bits` for such values: 0..2^B-1 where none is negative; -2^(B-1)..2^(B-1)-1 where both sides are
-/// alike; where one is shorter, as after GELU, as many below zero as it needs. Eight bits have one level fewer than
-/// 256, because the kernels hold codes from -127 to 127. The step is the least that clips nothing.
-[[nodiscard]] value_grid grid_for(value_range const& seen, int bits);
 
 /// A convolution or linear layer as it is multiplied: weight [out, in] in qtk's order (pixel by pixel).
 struct network_layer {
@@ -56,8 +40,8 @@ struct network_layer {
     std::vector<float> bias;
     std::optional<qtk::scheme> scheme;  ///< of the weight; none: floats
     std::vector<float> steps;           ///< of the scheme
-    value_grid input;
-    value_range seen;  ///< by calibration, of the float network
+    std::optional<qtk::activation_grid> input;  ///< what the inputs are rounded to; none: floats
+    value_range seen;                           ///< by calibration, of the float network
 
     /// The weight as it is multiplied.
     [[nodiscard]] qtk::matrix rounded_weight() const;
@@ -90,7 +74,8 @@ struct layer_plan {
     int activation_bits = 0;  ///< 0: floats
     int edge_bits = 8;        ///< of the first and the last layer; 0: like the others
 };
-/// Sets schemes and grids, and the steps that clip nothing: round to nearest with min-max ranges. Throws value_error
+/// Sets schemes, the steps that clip nothing, and the grids that hold the range that calibration saw (asymmetric: from 0
+/// after a ReLU): round to nearest with min-max ranges, before any training. Throws value_error
 /// for a scheme whose steps cannot be learned.
 void plan_layers(trained_network& network, layer_plan const& plan);
 
