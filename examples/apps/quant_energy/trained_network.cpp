@@ -71,11 +71,6 @@ constexpr float idle_variance = static_cast<float>(1.0 - 1e-5);
     return network.is_transformer ? name == "patch_embed.proj" : name != "fc";
 }
 
-[[nodiscard]] qtk::layer_activations activations_of(network_layer const& layer) {
-    if (!layer.input) return {};
-    return {.type = qtk::activation_type::a8_static, .grid = *layer.input};
-}
-
 [[nodiscard]] std::string to_text(qtk::activation_grid const& grid) {
     char digits[32];
     auto const end = std::to_chars(std::begin(digits), std::end(digits), grid.scale).ptr;
@@ -108,6 +103,11 @@ qtk::matrix network_layer::rounded_weight() const {
     qtk::matrix rounded(weight.rows(), weight.cols());
     qtk::lsq_forward(weight.view(), steps, qtk::lsq_levels_of(scheme->element), rounded.view());
     return rounded;
+}
+
+qtk::layer_activations input_activations(network_layer const& layer) {
+    if (!layer.input) return {};
+    return {.type = qtk::activation_type::a8_static, .grid = *layer.input};
 }
 
 network_layer const& trained_network::layer(std::string const& name) const {
@@ -252,17 +252,6 @@ qtk::vision_model load_trained(std::filesystem::path const& folder) {
     });
     if (layers == 0) throw qtk::io_error(file.path(), "there are no codes of the network's layers");
     return model;
-}
-
-void pack_into(qtk::vision_model& model, trained_network const& network) {
-    std::size_t next = 0;
-    model.for_each_linear([&](qtk::linear& layer) {
-        network_layer const& from = network.layers.at(next++);
-        layer.set_bias(from.bias);
-        if (!from.scheme) return layer.set_weight(from.weight);
-        layer.set_weight(qtk::lsq_export(*from.scheme, from.weight.view(), from.steps));
-        layer.pack(activations_of(from));
-    });
 }
 
 }  // namespace app

@@ -15,6 +15,7 @@
 #include <qtk/core/scheme.hpp>
 #include <qtk/model/activation_grid.hpp>
 #include <qtk/model/image.hpp>
+#include <qtk/model/rounded_activations.hpp>
 #include <qtk/model/vision_model.hpp>
 
 #include <cstddef>
@@ -87,8 +88,7 @@ void write_trained(trained_network const& network, std::filesystem::path const& 
 /// Has the folder codes beside its floats?
 [[nodiscard]] bool is_trained_folder(std::filesystem::path const& folder);
 
-/// Puts codes and grids into the layers of the network's float model and packs them: what load_trained() gives for
-/// a network whose other tensors are the model's.
-void pack_into(qtk::vision_model& model, trained_network const& network);
+/// What a layer's inputs are rounded to, as the packed product wants it.
+[[nodiscard]] qtk::layer_activations input_activations(network_layer const& layer);
 
 }  // namespace app
