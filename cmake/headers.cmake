@@ -338,6 +338,7 @@ set(QTK_HEADERS
     qtk/stats/resampled_sums.hpp
     qtk/stats/student.hpp
     qtk/stats/summary.hpp
+    qtk/torch/lsq.hpp
     qtk/version.hpp
     qtk/xtensor.hpp)
 set(QTK_CUDA_HEADERS

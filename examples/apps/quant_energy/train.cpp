@@ -2,6 +2,7 @@
 //
 // quant-energy train: what training with the roundings in place gives back of what rounding took.
 #include <qtk/core/error.hpp>
+#include <qtk/model/vision_model.hpp>
 #include <qtk/quantize_any.hpp>
 #include <qtk/stats/bootstrap.hpp>
 #include <qtk/stats/summary.hpp>
@@ -257,7 +258,9 @@ void run(train_options const& options) {
         qtk::interval_estimate const before = before_training(options, planned, data.test);
         for (training_method const& method : methods)
             for (std::size_t i = 0; i < options.seeds; ++i) {
-                trained_row row{.scheme = qtk::to_string(schemes[s]), .method = method.name};
+                trained_row row;
+                row.scheme = qtk::to_string(schemes[s]);
+                row.method = method.name;
                 row.seed = options.training.seed + i;
                 row.before = before;
                 run_one(row, options, method, network, planned, data,

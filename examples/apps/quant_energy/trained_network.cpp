@@ -9,6 +9,7 @@
 #include <qtk/method/lsq.hpp>
 #include <qtk/model/linear.hpp>
 #include <qtk/model/rounded_activations.hpp>
+#include <qtk/model/vision_model.hpp>
 
 #include <algorithm>
 #include <charconv>

@@ -15,8 +15,6 @@
 #include <qtk/core/scheme.hpp>
 #include <qtk/model/activation_grid.hpp>
 #include <qtk/model/image.hpp>
-#include <qtk/model/rounded_activations.hpp>
-#include <qtk/model/vision_model.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +22,11 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+namespace qtk {
+class vision_model;
+struct layer_activations;
+}  // namespace qtk
 
 namespace app {
 
