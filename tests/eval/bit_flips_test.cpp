@@ -61,7 +61,8 @@ TEST_CASE("as many bits flip as the rate says, in every place of a field alike")
         CHECK(std::fabs(static_cast<double>(n) - 5000.0) < 5.0 * std::sqrt(5000.0 * 0.9));
 }
 
-TEST_CASE("a rate of zero flips nothing, of one everything, and the seed decides what lies between") {
+TEST_CASE(
+    "a rate of zero flips nothing, of one everything, and the seed decides what lies between") {
     auto const q = codes_of("i3/tensor", 9, 21);
     CHECK(qtk::flip_bits(q, 0.0, 5).matrix == q);
     CHECK(qtk::flip_bits(q, 1.0, 5).flips == 3u * 9 * 21);

@@ -59,18 +59,23 @@ TEST_CASE("autograd gives the slopes of the table for s = 0.5, Qn = 4, Qp = 3") 
     }
 }
 
-TEST_CASE("values and gradients are those of the plain functions, for one step and for a step a row") {
+TEST_CASE(
+    "values and gradients are those of the plain functions, for one step and for a step a row") {
     constexpr std::size_t rows = 6, cols = 35;
-    std::vector<float> v = qtk::gaussian_vector(rows * cols, 3), g = qtk::gaussian_vector(rows * cols, 4);
+    std::vector<float> v = qtk::gaussian_vector(rows * cols, 3),
+                       g = qtk::gaussian_vector(rows * cols, 4);
     // The corners: on levels, between two, at the outermost ones, beyond.
-    std::vector<float> const corners{0.0f, 0.25f, 0.5f, 0.75f, 1.5f, -2.0f, 1.75f, -2.25f, 9.0f, -9.0f};
+    std::vector<float> const corners{0.0f,  0.25f, 0.5f,   0.75f, 1.5f,
+                                     -2.0f, 1.75f, -2.25f, 9.0f,  -9.0f};
     std::copy(corners.begin(), corners.end(), v.begin());
-    for (qtk::lsq_levels const q : {three_bits, qtk::lsq_levels{0.0f, 15.0f}, qtk::lsq_levels{2.0f, 1.0f}})
+    for (qtk::lsq_levels const q :
+         {three_bits, qtk::lsq_levels{0.0f, 15.0f}, qtk::lsq_levels{2.0f, 1.0f}})
         for (std::vector<float> const& steps :
              {std::vector{0.5f}, std::vector{0.5f, 0.1f, 0.3f, 1.0f, 2.0f, 0.25f}}) {
             CAPTURE(q.above);
             CAPTURE(steps.size());
-            auto const value = leaf(v, {6, 5, 7}), step = leaf(steps, {static_cast<std::int64_t>(steps.size())});
+            auto const value = leaf(v, {6, 5, 7}),
+                       step = leaf(steps, {static_cast<std::int64_t>(steps.size())});
             auto const out = qtk::lsq_fake_quantize(value, step, q);
             out.backward(torch::tensor(g).reshape({6, 5, 7}));
             qtk::matrix const m = matrix_of(v, rows), by = matrix_of(g, rows);
@@ -106,11 +111,15 @@ TEST_CASE("the plain estimator rounds alike, passes every gradient, and its step
     CHECK(!step.grad().defined());
 }
 
-TEST_CASE("steps are found by gradient descent: the error of quantization falls below that of the start") {
+TEST_CASE(
+    "steps are found by gradient descent: the error of quantization falls below that of the "
+    "start") {
     auto const v = torch::tensor(qtk::gaussian_vector(4096, 5));
     qtk::matrix const m = matrix_of(floats(v), 1);
     auto const step = leaf(qtk::lsq_start(m.view(), 1, three_bits), {1});
-    auto const error = [&] { return (qtk::lsq_fake_quantize(v, step, three_bits) - v).square().mean(); };
+    auto const error = [&] {
+        return (qtk::lsq_fake_quantize(v, step, three_bits) - v).square().mean();
+    };
     auto const start = error().item<float>();
     for (int i = 0; i < 300; ++i) {
         step.mutable_grad() = torch::Tensor();
@@ -126,13 +135,13 @@ TEST_CASE("steps are found by gradient descent: the error of quantization falls 
 TEST_CASE("steps that do not fit are refused with a sentence") {
     auto const v = leaf({1.0f, 2.0f, 3.0f, 4.0f}, {2, 2});
     auto const with = [&](std::vector<float> const& steps) {
-        return message_of([&] {
-            (void)qtk::lsq_fake_quantize(v, torch::tensor(steps), three_bits);
-        });
+        return message_of(
+            [&] { (void)qtk::lsq_fake_quantize(v, torch::tensor(steps), three_bits); });
     };
     CHECK(with({0.5f, 0.5f, 0.5f}).find("3 steps for a first axis of 2") != std::string::npos);
     CHECK(with({0.0f}).find("above zero") != std::string::npos);
     CHECK(with({0.5f, -1.0f}).find("above zero") != std::string::npos);
-    CHECK(message_of([&] { (void)qtk::ste_fake_quantize(v, torch::tensor({1.0}, torch::kDouble), three_bits); })
-              .find("float") != std::string::npos);
+    CHECK(message_of([&] {
+              (void)qtk::ste_fake_quantize(v, torch::tensor({1.0}, torch::kDouble), three_bits);
+          }).find("float") != std::string::npos);
 }

@@ -43,8 +43,10 @@ namespace app {
 namespace {
 
 struct attack_options {
-    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors", data = QTK_DATA_DIR "/digits";
-    std::vector<std::string> schemes{"i8/channel", "i4/channel", "i3/channel", "i2/channel"}, trained, attacks;
+    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors",
+                data = QTK_DATA_DIR "/digits";
+    std::vector<std::string> schemes{"i8/channel", "i4/channel", "i3/channel", "i2/channel"},
+        trained, attacks;
     int activation_bits = 8, edge_bits = 8;
     std::vector<double> epsilons{0.03125, 0.0625, 0.125}, rates{1e-4, 1e-3, 1e-2};
     std::size_t steps = 10, flip_seeds = 5, tests = qtk::test_digits.count;
@@ -75,7 +77,8 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
     });
 }
 
-[[nodiscard]] std::vector<candidate> candidates(attack_options const& options, labelled_batch const& calibration) {
+[[nodiscard]] std::vector<candidate> candidates(attack_options const& options,
+                                                labelled_batch const& calibration) {
     trained_network const network = read_for_training(options.model, calibration.images);
     std::vector<candidate> all{{"float", qtk::load_vision_model(options.model), network}};
     for (std::string const& name : options.schemes) {
@@ -84,7 +87,8 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
         std::size_t next = 0;
         c.model.for_each_linear([&](qtk::linear& layer) {
             std::size_t const i = next++;
-            bool const is_edge = options.edge_bits > 0 && (i == 0 || i + 1 == network.layers.size());
+            bool const is_edge =
+                options.edge_bits > 0 && (i == 0 || i + 1 == network.layers.size());
             qtk::scheme own = scheme;
             if (is_edge && own.element.is_integer()) own.element.bits = options.edge_bits;
             layer.set_weight(qtk::quantize_any(network.layers[i].weight, own));
@@ -93,7 +97,8 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
                 how.type = qtk::activation_type::a8_static;
                 how.grid = qtk::fit_activation_grid(
                     {network.layers[i].seen.lowest, network.layers[i].seen.highest},
-                    qtk::activation_codes(is_edge ? options.edge_bits : options.activation_bits, false));
+                    qtk::activation_codes(is_edge ? options.edge_bits : options.activation_bits,
+                                          false));
             }
             layer.pack(how);
         });
@@ -103,7 +108,9 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
     }
     for (std::string const& folder : options.trained) {
         if (!is_trained_folder(folder))
-            throw qtk::value_error(folder + ": there are no codes in it. Hint: a folder that quant-energy train --out has written");
+            throw qtk::value_error(folder +
+                                   ": there are no codes in it. Hint: a folder that quant-energy "
+                                   "train --out has written");
         candidate c{std::filesystem::path(folder).filename().string(), load_trained(folder),
                     read_for_training(folder, calibration.images)};
         if (c.name.empty()) c.name = folder;
@@ -115,20 +122,23 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
 
 /// A model under an attack of one strength.
 struct attack_row {
-    std::string model, attack, gradients;  ///< none; fgsm, pgd; flips. Whose gradients: float's or its own.
-    double strength = 0.0;                 ///< epsilon, or probability of a flip
+    std::string model, attack,
+        gradients;          ///< none; fgsm, pgd; flips. Whose gradients: float's or its own.
+    double strength = 0.0;  ///< epsilon, or probability of a flip
     qtk::interval_estimate accuracy;
-    qtk::interval_estimate loss;  ///< float's accuracy less this one on the same attack, paired; of flips, on the mean
-    double deviation = 0.0;       ///< of flips, between seeds
-    double flips = 0.0;           ///< mean number of bits
+    qtk::interval_estimate
+        loss;  ///< float's accuracy less this one on the same attack, paired; of flips, on the mean
+    double deviation = 0.0;  ///< of flips, between seeds
+    double flips = 0.0;      ///< mean number of bits
 };
 
-[[nodiscard]] qtk::interval_estimate resampled(std::vector<double> const& values, std::uint64_t seed) {
+[[nodiscard]] qtk::interval_estimate resampled(std::vector<double> const& values,
+                                               std::uint64_t seed) {
     return qtk::bootstrap(values, [](std::span<double const> sample) { return qtk::mean(sample); },
                           {.resamples = 2000, .seed = seed});
 }
-[[nodiscard]] qtk::interval_estimate difference(std::vector<double> const& a, std::vector<double> const& b,
-                                                std::uint64_t seed) {
+[[nodiscard]] qtk::interval_estimate difference(std::vector<double> const& a,
+                                                std::vector<double> const& b, std::uint64_t seed) {
     std::vector<double> d(a.size());
     for (std::size_t i = 0; i < d.size(); ++i) d[i] = a[i] - b[i];
     return resampled(d, seed);
@@ -158,11 +168,13 @@ void attack_with_gradients(std::vector<candidate> const& all, labelled_batch con
                 qtk::matrix moved;
                 if (is_float || is_own) moved = adversarial_images(c.floats, test.rows(), how);
                 if (is_float) transferred = moved;
-                qtk::pixel_rows const images(is_own ? moved.view() : transferred.view(), test.images.shape());
+                qtk::pixel_rows const images(is_own ? moved.view() : transferred.view(),
+                                             test.images.shape());
                 std::vector<double> const hits = hits_on(c, images, test);
                 if (is_float) of_float = hits;
-                rows.push_back({c.name, name, is_own || is_float ? "its own" : "the float model's", epsilon,
-                                resampled(hits, options.seed), difference(of_float, hits, options.seed)});
+                rows.push_back({c.name, name, is_own || is_float ? "its own" : "the float model's",
+                                epsilon, resampled(hits, options.seed),
+                                difference(of_float, hits, options.seed)});
             }
     }
 }
@@ -198,16 +210,18 @@ void attack_with_flips(std::vector<candidate> const& all, labelled_batch const& 
             std::vector<double> accuracies, losses;
             double flips = 0.0;
             for (std::size_t i = 0; i < options.flip_seeds; ++i) {
-                progress.show(fmt::format("flips {} at {}: {} of {}", c.name, rate, i + 1, options.flip_seeds));
+                progress.show(fmt::format("flips {} at {}: {} of {}", c.name, rate, i + 1,
+                                          options.flip_seeds));
                 auto const [model, count] = with_flips(c, rate, qtk::word_at(options.seed, i));
                 flips += static_cast<double>(count) / static_cast<double>(options.flip_seeds);
                 accuracies.push_back(
                     qtk::mean(hits_of(model.logits(test.images).view(), test.labels)));
             }
             if (&c == &all.front()) of_float = accuracies;
-            for (std::size_t i = 0; i < accuracies.size(); ++i) losses.push_back(of_float[i] - accuracies[i]);
-            rows.push_back({c.name, "flips", "", rate, qtk::t_interval(accuracies), qtk::t_interval(losses),
-                            qtk::standard_deviation(accuracies), flips});
+            for (std::size_t i = 0; i < accuracies.size(); ++i)
+                losses.push_back(of_float[i] - accuracies[i]);
+            rows.push_back({c.name, "flips", "", rate, qtk::t_interval(accuracies),
+                            qtk::t_interval(losses), qtk::standard_deviation(accuracies), flips});
         }
     }
 }
@@ -238,8 +252,10 @@ void attack_with_flips(std::vector<candidate> const& all, labelled_batch const& 
 }
 
 /// Accuracy over strength, a line for each model.
-[[nodiscard]] std::optional<std::string> chart_of(std::vector<attack_row> const& rows, std::string const& attack,
-                                                  bool is_own, std::string const& title, std::string const& axis) {
+[[nodiscard]] std::optional<std::string> chart_of(std::vector<attack_row> const& rows,
+                                                  std::string const& attack, bool is_own,
+                                                  std::string const& title,
+                                                  std::string const& axis) {
     std::vector<chart_line> lines;
     for (attack_row const& row : rows) {
         if (row.attack != attack) continue;
@@ -260,7 +276,8 @@ void run(attack_options options) {
     }
     for (std::string const& attack : options.attacks)
         if (attack != "flips" && !has_torch())
-            throw qtk::value_error("quant-energy attack: " + attack + " needs gradients; " + torch_hint);
+            throw qtk::value_error("quant-energy attack: " + attack + " needs gradients; " +
+                                   torch_hint);
     digit_data const data = read_digit_data(options.data, options.tests);
     labelled_batch const& test = data.test;
     std::vector<candidate> const all = candidates(options, data.calibration);
@@ -279,19 +296,24 @@ void run(attack_options options) {
             attack_with_gradients(all, test, options, attack, rows);
 
     std::string const protocol = fmt::format(
-        "{}: {} test images, pixels from 0 to 1; round to nearest with min-max ranges, first and last layer {}; "
-        "FGSM: one step of epsilon along the sign of the gradient, PGD: {} steps of 2.5 epsilon / {} from a random "
-        "start, clipped to [0, 1]; gradients pass roundings straight through; bits of stored weights flip with the "
-        "given probability, {} seeds; accuracies are those of the packed runtime. Intervals of 95 %: bootstrap over "
+        "{}: {} test images, pixels from 0 to 1; round to nearest with min-max ranges, first and "
+        "last layer {}; "
+        "FGSM: one step of epsilon along the sign of the gradient, PGD: {} steps of 2.5 epsilon / "
+        "{} from a random "
+        "start, clipped to [0, 1]; gradients pass roundings straight through; bits of stored "
+        "weights flip with the "
+        "given probability, {} seeds; accuracies are those of the packed runtime. Intervals of 95 "
+        "%: bootstrap over "
         "images, of flips Student's t over seeds.",
         options.model, test.labels.size(),
-        options.edge_bits == 0 ? "like the others" : fmt::format("at {} bits", options.edge_bits), options.steps,
-        options.steps, options.flip_seeds);
+        options.edge_bits == 0 ? "like the others" : fmt::format("at {} bits", options.edge_bits),
+        options.steps, options.steps, options.flip_seeds);
     std::string const without = is_default && !has_torch()
                                     ? "No FGSM and PGD: " + std::string(torch_hint) + "."
                                     : std::string();
-    std::vector<std::string> const header{"model",         "attack",         "gradients", "strength",
-                                          "accuracy, %",   "below float",    "sd of seeds", "bits flipped"};
+    std::vector<std::string> const header{"model",       "attack",      "gradients",
+                                          "strength",    "accuracy, %", "below float",
+                                          "sd of seeds", "bits flipped"};
     std::FILE* const human = options.output.human();
     fmt::print(human, "{}\n{}{}\n", protocol, without, without.empty() ? "" : "\n");
     text_table table(header);
@@ -309,10 +331,12 @@ void run(attack_options options) {
                                                  {"rows", list}});
     }
     if (!options.output.csv_target.empty()) {
-        std::string csv = "model,attack,gradients,strength,accuracy,low,high,below_float,deviation,flips\n";
+        std::string csv =
+            "model,attack,gradients,strength,accuracy,low,high,below_float,deviation,flips\n";
         for (attack_row const& r : rows)
-            csv += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", r.model, r.attack, r.gradients, r.strength,
-                               r.accuracy.value, r.accuracy.low, r.accuracy.high, r.loss.value, r.deviation, r.flips);
+            csv += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", r.model, r.attack, r.gradients,
+                               r.strength, r.accuracy.value, r.accuracy.low, r.accuracy.high,
+                               r.loss.value, r.deviation, r.flips);
         deliver(options.output.csv_target, csv);
     }
     if (options.report.empty()) return;
@@ -321,12 +345,16 @@ void run(attack_options options) {
     if (!without.empty()) page.note(without, note_kind::doubt);
     page.paragraph(environment::now().describe());
     for (std::string const& attack : options.attacks) {
-        page.heading(attack == "flips" ? "Random flips of bits" : attack == "fgsm" ? "FGSM" : "PGD");
+        page.heading(attack == "flips"  ? "Random flips of bits"
+                     : attack == "fgsm" ? "FGSM"
+                                        : "PGD");
         if (attack == "flips") {
-            page.figure(chart_of(rows, attack, true, "Bits of the weights flip", "probability of a flip"));
+            page.figure(
+                chart_of(rows, attack, true, "Bits of the weights flip", "probability of a flip"));
             continue;
         }
-        page.figure(chart_of(rows, attack, false, "Images made to deceive the float model", "epsilon"));
+        page.figure(
+            chart_of(rows, attack, false, "Images made to deceive the float model", "epsilon"));
         page.figure(chart_of(rows, attack, true, "Images made to deceive each model", "epsilon"));
     }
     page.heading("All figures");
@@ -342,22 +370,34 @@ void add_attack(CLI::App& program) {
     auto const options = std::make_shared<attack_options>();
     CLI::App* const command = program.add_subcommand(
         "attack", "quantized vision models under FGSM, PGD and flips of bits, against float");
-    command->add_option("--model", options->model, "ResNet (torchvision's names) or ViT (timm's), safetensors")
+    command
+        ->add_option("--model", options->model,
+                     "ResNet (torchvision's names) or ViT (timm's), safetensors")
         ->capture_default_str();
-    command->add_option("--data", options->data, "folder with digits_images.u8 and digits_labels.u8")
+    command
+        ->add_option("--data", options->data, "folder with digits_images.u8 and digits_labels.u8")
         ->capture_default_str();
-    command->add_option("--schemes", options->schemes, "of the weights")->delimiter(',')->capture_default_str();
-    command->add_option("--trained", options->trained, "folder of quant-energy train --out; repeatable");
+    command->add_option("--schemes", options->schemes, "of the weights")
+        ->delimiter(',')
+        ->capture_default_str();
+    command->add_option("--trained", options->trained,
+                        "folder of quant-energy train --out; repeatable");
     command->add_option("--activation-bits", options->activation_bits, "2 to 8; 0: floats")
         ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
         ->capture_default_str();
-    command->add_option("--edge-bits", options->edge_bits, "of the first and last layer; 0: like the others")
+    command
+        ->add_option("--edge-bits", options->edge_bits,
+                     "of the first and last layer; 0: like the others")
         ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
         ->capture_default_str();
-    command->add_option("--attacks", options->attacks, "fgsm, pgd, flips; default: all that this program can")
+    command
+        ->add_option("--attacks", options->attacks,
+                     "fgsm, pgd, flips; default: all that this program can")
         ->delimiter(',')
         ->check(CLI::IsMember({"fgsm", "pgd", "flips"}));
-    command->add_option("--epsilons", options->epsilons, "farthest that a pixel moves, in units of 0..1")
+    command
+        ->add_option("--epsilons", options->epsilons,
+                     "farthest that a pixel moves, in units of 0..1")
         ->delimiter(',')
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();

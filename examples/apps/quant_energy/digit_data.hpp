@@ -37,11 +37,10 @@ struct digit_data {
                                                 std::size_t tests) {
     auto const part = [&](qtk::digit_rows rows) {
         qtk::labelled_images const images = qtk::read_digits(folder, rows);
-        return labelled_batch{
-            qtk::image_batch::from_bytes(images.bytes,
-                                         {images.height, images.width, images.channels},
-                                         {.divisor = qtk::digit_white}),
-            images.labels};
+        return labelled_batch{qtk::image_batch::from_bytes(
+                                  images.bytes, {images.height, images.width, images.channels},
+                                  {.divisor = qtk::digit_white}),
+                              images.labels};
     };
     qtk::digit_rows judged = qtk::test_digits;
     judged.count = std::min(judged.count, tests);

@@ -37,7 +37,8 @@ namespace app {
 namespace {
 
 struct train_options {
-    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors", data = QTK_DATA_DIR "/digits";
+    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors",
+                data = QTK_DATA_DIR "/digits";
     std::vector<std::string> schemes{"i2/tensor"}, methods{"lsq"};
     int activation_bits = 4, edge_bits = 8;
     bool distills = false;
@@ -63,7 +64,8 @@ struct training_method {
         word.resize(word.size() - suffix.size());
     }
     if (word != "lsq" && word != "ste")
-        throw qtk::value_error("--methods: expected lsq, ste, lsq+distill or ste+distill, found \"" + text + "\"");
+        throw qtk::value_error(
+            "--methods: expected lsq, ste, lsq+distill or ste+distill, found \"" + text + "\"");
     method.learns_steps = word == "lsq";
     if (always_distills && !method.distills) method.distills = true, method.name += suffix;
     return method;
@@ -75,9 +77,9 @@ struct trained_row {
     std::uint64_t seed = 0;
     qtk::interval_estimate before, after;  ///< accuracy on the test images, packed
     double validation = 0.0;               ///< of the epoch that was kept
-    double in_floats = 0.0;                ///< accuracy of the same network, rounded in floats by LibTorch
-    std::size_t agreeing = 0;              ///< test images of which both say the same
-    std::size_t bytes = 0;                 ///< of all weights, packed
+    double in_floats = 0.0;    ///< accuracy of the same network, rounded in floats by LibTorch
+    std::size_t agreeing = 0;  ///< test images of which both say the same
+    std::size_t bytes = 0;     ///< of all weights, packed
     training_outcome outcome;
 };
 
@@ -85,7 +87,8 @@ struct trained_row {
 class scratch_folder {
   public:
     scratch_folder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "qtk-train-XXXXXX").string();
+        std::string pattern =
+            (std::filesystem::temp_directory_path() / "qtk-train-XXXXXX").string();
         if (::mkdtemp(pattern.data()) == nullptr)
             throw qtk::system_error(pattern, "cannot make a folder", errno);
         path_ = pattern;
@@ -139,13 +142,14 @@ void run_one(trained_row& row, train_options const& options, training_method con
     how.seed = row.seed;
     trained_network trained = planned;
     progress_line const progress;
-    row.outcome = train_network(
-        trained, network, data.training.rows(), data.calibration.rows(), how,
-        [&](training_epoch const& epoch) {
-            progress.show(fmt::format("{} {} seed {}: epoch {} of {}, loss {:.4f}, validation {:.3f}", row.scheme,
-                                      row.method, row.seed, epoch.number, how.epochs, epoch.loss,
-                                      epoch.validation_accuracy));
-        });
+    row.outcome =
+        train_network(trained, network, data.training.rows(), data.calibration.rows(), how,
+                      [&](training_epoch const& epoch) {
+                          progress.show(fmt::format(
+                              "{} {} seed {}: epoch {} of {}, loss {:.4f}, validation {:.3f}",
+                              row.scheme, row.method, row.seed, epoch.number, how.epochs,
+                              epoch.loss, epoch.validation_accuracy));
+                      });
     row.validation = row.outcome.epochs[row.outcome.best].validation_accuracy;
     // What is judged is what lies in the files.
     write_trained(trained, folder);
@@ -193,12 +197,15 @@ struct method_summary {
     for (std::size_t first = 0; first < rows.size();) {
         std::vector<double> after, seconds;
         std::size_t i = first;
-        for (; i < rows.size() && rows[i].scheme == rows[first].scheme && rows[i].method == rows[first].method; ++i) {
+        for (; i < rows.size() && rows[i].scheme == rows[first].scheme &&
+               rows[i].method == rows[first].method;
+             ++i) {
             after.push_back(rows[i].after.value);
             seconds.push_back(rows[i].outcome.seconds);
         }
-        all.push_back({rows[first].scheme, rows[first].method, rows[first].before.value, qtk::mean(after),
-                       after.size() > 1 ? qtk::standard_deviation(after) : 0.0, qtk::mean(seconds), after.size()});
+        all.push_back({rows[first].scheme, rows[first].method, rows[first].before.value,
+                       qtk::mean(after), after.size() > 1 ? qtk::standard_deviation(after) : 0.0,
+                       qtk::mean(seconds), after.size()});
         first = i;
     }
     return all;
@@ -213,8 +220,8 @@ struct method_summary {
 
 void write_report(train_options const& options, std::string const& protocol,
                   std::vector<std::string> const& header,
-                  std::vector<std::vector<std::string>> const& cells, std::vector<trained_row> const& rows,
-                  double original) {
+                  std::vector<std::vector<std::string>> const& cells,
+                  std::vector<trained_row> const& rows, double original) {
     html_page page("quant-energy train");
     page.paragraph(protocol);
     page.paragraph(environment::now().describe());
@@ -225,23 +232,27 @@ void write_report(train_options const& options, std::string const& protocol,
     for (trained_row const& row : rows) {
         std::string const name = fmt::format("{} {} {}", row.scheme, row.method, row.seed);
         if (bars.size() == 1 || row.scheme != rows[0].scheme || row.seed == options.training.seed)
-            bars.push_back({row.scheme + " before", 100.0 * row.before.value, 100.0 * row.before.low,
-                            100.0 * row.before.high});
-        bars.push_back({name, 100.0 * row.after.value, 100.0 * row.after.low, 100.0 * row.after.high});
+            bars.push_back({row.scheme + " before", 100.0 * row.before.value,
+                            100.0 * row.before.low, 100.0 * row.before.high});
+        bars.push_back(
+            {name, 100.0 * row.after.value, 100.0 * row.after.low, 100.0 * row.after.high});
         chart_line line{name, {}};
         for (training_epoch const& e : row.outcome.epochs)
-            line.points.push_back({"", static_cast<double>(e.number), 100.0 * e.validation_accuracy});
+            line.points.push_back(
+                {"", static_cast<double>(e.number), 100.0 * e.validation_accuracy});
         lines.push_back(std::move(line));
     }
     page.figure(draw_bars("Accuracy on the test images", "%", bars));
-    page.figure(draw_lines("While training", "epoch", "accuracy on the validation images, %", lines));
+    page.figure(
+        draw_lines("While training", "epoch", "accuracy on the validation images, %", lines));
     deliver(options.report, page.str());
 }
 
 void run(train_options const& options) {
     if (!has_torch()) throw qtk::value_error(std::string("quant-energy train: ") + torch_hint);
     std::vector<training_method> methods;
-    for (std::string const& name : options.methods) methods.push_back(parse_method(name, options.distills));
+    for (std::string const& name : options.methods)
+        methods.push_back(parse_method(name, options.distills));
     std::vector<qtk::scheme> schemes;
     for (std::string const& name : options.schemes) schemes.push_back(qtk::parse_scheme(name));
     digit_data const data = read_digit_data(options.data, options.tests);
@@ -270,19 +281,25 @@ void run(train_options const& options) {
     }
 
     std::string const protocol = fmt::format(
-        "{}: {} training images, {} for calibration and the choice of the epoch, {} of the test, which are looked at "
-        "once; batch norms folded before training; activations {}; first and last layer {}; {} epochs of batches of "
+        "{}: {} training images, {} for calibration and the choice of the epoch, {} of the test, "
+        "which are looked at "
+        "once; batch norms folded before training; activations {}; first and last layer {}; {} "
+        "epochs of batches of "
         "{}, Adam from {}; accuracies are those of the packed runtime.",
-        options.model, data.training.labels.size(), data.calibration.labels.size(), data.test.labels.size(),
-        options.activation_bits == 0 ? "floats" : fmt::format("{} bits, static", options.activation_bits),
+        options.model, data.training.labels.size(), data.calibration.labels.size(),
+        data.test.labels.size(),
+        options.activation_bits == 0 ? "floats"
+                                     : fmt::format("{} bits, static", options.activation_bits),
         options.edge_bits == 0 ? "like the others" : fmt::format("{} bits", options.edge_bits),
         options.training.epochs, options.training.batch, options.training.rate);
-    std::vector<std::string> const header{"scheme", "method", "seed",   "before, %", "after, %",
-                                          "in floats, %", "same class", "epoch", "s",   "bytes"};
+    std::vector<std::string> const header{"scheme",   "method",       "seed",       "before, %",
+                                          "after, %", "in floats, %", "same class", "epoch",
+                                          "s",        "bytes"};
     std::vector<std::vector<std::string>> cells;
     for (trained_row const& row : rows)
-        cells.push_back({row.scheme, row.method, std::to_string(row.seed), percent(row.before), percent(row.after),
-                         percent(row.in_floats), fmt::format("{}/{}", row.agreeing, data.test.labels.size()),
+        cells.push_back({row.scheme, row.method, std::to_string(row.seed), percent(row.before),
+                         percent(row.after), percent(row.in_floats),
+                         fmt::format("{}/{}", row.agreeing, data.test.labels.size()),
                          std::to_string(row.outcome.epochs[row.outcome.best].number),
                          fmt::format("{:.1f}", row.outcome.seconds), with_commas(row.bytes)});
     std::FILE* const human = options.output.human();
@@ -300,8 +317,9 @@ void run(train_options const& options) {
                              {"seconds_mean", m.seconds},
                              {"seeds", m.seeds}});
         if (m.seeds > 1)
-            fmt::print(human, "{} {}: {} % before, {} % after (mean of {} seeds, deviation {})\n", m.scheme, m.method,
-                       percent(m.before), percent(m.mean), m.seeds, percent(m.deviation));
+            fmt::print(human, "{} {}: {} % before, {} % after (mean of {} seeds, deviation {})\n",
+                       m.scheme, m.method, percent(m.before), percent(m.mean), m.seeds,
+                       percent(m.deviation));
     }
     if (!options.out.empty()) fmt::print(human, "written: {}\n", options.out);
     if (!options.output.json_target.empty()) {
@@ -318,10 +336,12 @@ void run(train_options const& options) {
                                                  {"rows", all}});
     }
     if (!options.output.csv_target.empty()) {
-        std::string csv = "scheme,method,seed,accuracy_before,accuracy,accuracy_in_floats,seconds,bytes\n";
+        std::string csv =
+            "scheme,method,seed,accuracy_before,accuracy,accuracy_in_floats,seconds,bytes\n";
         for (trained_row const& row : rows)
-            csv += fmt::format("{},{},{},{},{},{},{:.3f},{}\n", row.scheme, row.method, row.seed, row.before.value,
-                               row.after.value, row.in_floats, row.outcome.seconds, row.bytes);
+            csv += fmt::format("{},{},{},{},{},{},{:.3f},{}\n", row.scheme, row.method, row.seed,
+                               row.before.value, row.after.value, row.in_floats,
+                               row.outcome.seconds, row.bytes);
         deliver(options.output.csv_target, csv);
     }
     if (!options.report.empty()) write_report(options, protocol, header, cells, rows, original);
@@ -331,25 +351,34 @@ void run(train_options const& options) {
 
 void add_train(CLI::App& program) {
     auto const options = std::make_shared<train_options>();
-    CLI::App* const command = program.add_subcommand(
-        "train", "train a vision model with its roundings in place (LSQ, straight-through), and run it packed");
-    command->add_option("--model", options->model, "ResNet (torchvision's names) or ViT (timm's), safetensors")
+    CLI::App* const command =
+        program.add_subcommand("train",
+                               "train a vision model with its roundings in place (LSQ, "
+                               "straight-through), and run it packed");
+    command
+        ->add_option("--model", options->model,
+                     "ResNet (torchvision's names) or ViT (timm's), safetensors")
         ->capture_default_str();
-    command->add_option("--data", options->data, "folder with digits_images.u8 and digits_labels.u8")
+    command
+        ->add_option("--data", options->data, "folder with digits_images.u8 and digits_labels.u8")
         ->capture_default_str();
     command->add_option("--schemes", options->schemes, "of the weights: iB/tensor or iB/channel")
         ->delimiter(',')
         ->capture_default_str();
-    command->add_option("--methods,--method", options->methods, "lsq, ste, lsq+distill, ste+distill")
+    command
+        ->add_option("--methods,--method", options->methods, "lsq, ste, lsq+distill, ste+distill")
         ->delimiter(',')
         ->capture_default_str();
     command->add_option("--activation-bits", options->activation_bits, "2 to 8; 0: floats")
         ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
         ->capture_default_str();
-    command->add_option("--edge-bits", options->edge_bits, "of the first and last layer; 0: like the others")
+    command
+        ->add_option("--edge-bits", options->edge_bits,
+                     "of the first and last layer; 0: like the others")
         ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
         ->capture_default_str();
-    command->add_flag("--distill", options->distills, "every method also follows the float model's logits");
+    command->add_flag("--distill", options->distills,
+                      "every method also follows the float model's logits");
     command->add_option("--distill-weight", options->distillation, "their share of the loss")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
@@ -365,7 +394,8 @@ void add_train(CLI::App& program) {
     command->add_option("--rate", options->training.rate, "learning rate at the start")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
-    command->add_option("--seed", options->training.seed, "of the order of images")->capture_default_str();
+    command->add_option("--seed", options->training.seed, "of the order of images")
+        ->capture_default_str();
     command->add_option("--seeds", options->seeds, "runs, with this seed and the next ones")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1000}))
         ->capture_default_str();

@@ -92,8 +92,11 @@ constexpr float idle_variance = static_cast<float>(1.0 - 1e-5);
     bool const is_read = next(grid.scale) && next(grid.lowest) && next(grid.highest) && at == end;
     if (!is_read || !(grid.scale > 0.0f) || !std::isfinite(grid.scale) || grid.lowest > 0 ||
         grid.highest < 0 || grid.highest - grid.lowest > 254)
-        throw qtk::io_error(where, "the metadata expects a grid \"SCALE LOWEST HIGHEST\" with lowest <= 0 <= "
-                                   "highest and at most 255 codes, found \"" + text + "\"");
+        throw qtk::io_error(
+            where,
+            "the metadata expects a grid \"SCALE LOWEST HIGHEST\" with lowest <= 0 <= "
+            "highest and at most 255 codes, found \"" +
+                text + "\"");
     return grid;
 }
 
@@ -168,11 +171,13 @@ void plan_layers(trained_network& network, layer_plan const& plan) {
         bool const is_edge = plan.edge_bits > 0 && (i == 0 || i + 1 == network.layers.size());
         qtk::scheme scheme = plan.scheme;
         if (is_edge) scheme.element.bits = plan.edge_bits;
-        if (!scheme.element.is_integer() || scheme.has_zero_point() || scheme != qtk::lsq_scheme(scheme.element, scheme.grain) ||
+        if (!scheme.element.is_integer() || scheme.has_zero_point() ||
+            scheme != qtk::lsq_scheme(scheme.element, scheme.grain) ||
             (scheme.grain != qtk::per_tensor && scheme.grain != qtk::per_channel))
-            throw qtk::value_error("train: steps of " + qtk::to_string(plan.scheme) +
-                                   " are not learned; expected i2 to i8, by tensor or channel, symmetric, with "
-                                   "scales of f32: i2/tensor, i3/channel");
+            throw qtk::value_error(
+                "train: steps of " + qtk::to_string(plan.scheme) +
+                " are not learned; expected i2 to i8, by tensor or channel, symmetric, with "
+                "scales of f32: i2/tensor, i3/channel");
         layer.scheme = scheme;
         layer.steps = qtk::ste_steps(layer.weight.view(),
                                      scheme.grain == qtk::per_tensor ? 1 : layer.weight.rows(),
@@ -223,8 +228,7 @@ void write_trained(trained_network const& network, std::filesystem::path const& 
     }
     for (network_tensor const& tensor : network.others)
         add(tensor.name, tensor.shape, tensor.values);
-    if (network.is_transformer)
-        floats.set_metadata("num_heads", std::to_string(network.heads));
+    if (network.is_transformer) floats.set_metadata("num_heads", std::to_string(network.heads));
     qtk::staged_folder folder(target);
     floats.write(folder.path() / "model.safetensors");
     quantized.write(folder.path() / codes_file);

@@ -42,8 +42,8 @@ struct network_layer {
     std::string name;
     qtk::matrix weight;
     std::vector<float> bias;
-    std::optional<qtk::scheme> scheme;  ///< of the weight; none: floats
-    std::vector<float> steps;           ///< of the scheme
+    std::optional<qtk::scheme> scheme;          ///< of the weight; none: floats
+    std::vector<float> steps;                   ///< of the scheme
     std::optional<qtk::activation_grid> input;  ///< what the inputs are rounded to; none: floats
     value_range seen;                           ///< by calibration, of the float network
 

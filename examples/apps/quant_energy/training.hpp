@@ -19,7 +19,8 @@ namespace app {
 
 /// What to do in a build without LibTorch.
 inline constexpr char const* torch_hint =
-    "this program was built without LibTorch. Hint: install libtorch-dev (Debian's name) and build it anew with "
+    "this program was built without LibTorch. Hint: install libtorch-dev (Debian's name) and build "
+    "it anew with "
     "-DQTK_WITH_TORCH=ON";
 
 [[nodiscard]] bool has_torch() noexcept;
@@ -31,7 +32,7 @@ struct labelled_rows {
 };
 
 struct training_options {
-    bool learns_steps = true;  ///< LSQ; false: the plain straight-through estimator
+    bool learns_steps = true;   ///< LSQ; false: the plain straight-through estimator
     double distillation = 0.0;  ///< share of the loss that follows the float model's logits, 0 to 1
     double temperature = 4.0;   ///< of these logits
     std::size_t epochs = 30, batch = 32;
@@ -46,7 +47,8 @@ struct training_epoch {
 
 struct training_outcome {
     std::vector<training_epoch> epochs;
-    std::size_t best = 0;  ///< index of the epoch whose weights were kept: best on the validation images
+    std::size_t best =
+        0;  ///< index of the epoch whose weights were kept: best on the validation images
     double seconds = 0.0;
 };
 
@@ -62,9 +64,9 @@ training_outcome train_network(trained_network& network, trained_network const& 
 [[nodiscard]] qtk::matrix torch_logits(trained_network const& network, qtk::pixel_rows images);
 
 struct gradient_attack {
-    double epsilon = 0.0;     ///< no pixel moves farther, in units of the pixels
-    std::size_t steps = 1;    ///< 1: FGSM (Goodfellow et al. 2015); more: PGD (Madry et al. 2018)
-    double step_size = 0.0;   ///< of PGD; 0: 2.5 epsilon / steps
+    double epsilon = 0.0;    ///< no pixel moves farther, in units of the pixels
+    std::size_t steps = 1;   ///< 1: FGSM (Goodfellow et al. 2015); more: PGD (Madry et al. 2018)
+    double step_size = 0.0;  ///< of PGD; 0: 2.5 epsilon / steps
     bool has_random_start = false;
     std::uint64_t seed = 0;
 };

@@ -60,7 +60,8 @@ struct flipped_codes {
     auto const bits = static_cast<std::uint64_t>(q.scheme().element.bits);
     std::uint64_t const row_bits = bits * q.cols();
     std::vector<std::uint8_t> fields(q.cols());
-    std::uint64_t open = std::numeric_limits<std::uint64_t>::max();  // the row whose fields are read
+    std::uint64_t open =
+        std::numeric_limits<std::uint64_t>::max();  // the row whose fields are read
     auto const close = [&] {
         if (open < q.rows()) result.matrix.set_row(static_cast<std::size_t>(open), fields);
     };

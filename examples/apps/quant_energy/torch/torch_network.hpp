@@ -98,8 +98,8 @@ class torch_network {
         for (network_layer const& layer : from.layers) {
             parts& to = layers_.at(layer.name);
             if (to.steps.defined())
-                copy_into(to.steps,
-                          qtk::lsq_start(layer.weight.view(), layer.steps.size(), to.weight_levels));
+                copy_into(to.steps, qtk::lsq_start(layer.weight.view(), layer.steps.size(),
+                                                   to.weight_levels));
             if (!to.input_step.defined() || to.input_levels.above <= 0.0f || layer.seen.count == 0)
                 continue;
             double const mean =
@@ -134,7 +134,8 @@ class torch_network {
             if (from.steps.defined()) copy_to(from.steps, layer.steps.data());
             if (from.input_step.defined()) copy_to(from.input_step, &layer.input->scale);
         }
-        for (network_tensor& tensor : to.others) copy_to(others_.at(tensor.name), tensor.values.data());
+        for (network_tensor& tensor : to.others)
+            copy_to(others_.at(tensor.name), tensor.values.data());
     }
 
     /// Logits [count, classes] of images [count, channels, height, width].
@@ -162,8 +163,9 @@ class torch_network {
         if (!layer.input_step.defined()) return x;
         // The features of one image share the step.
         auto const features = static_cast<std::size_t>(x.numel() / x.size(0));
-        return learns_steps_ ? qtk::lsq_fake_quantize(x, layer.input_step, layer.input_levels, features)
-                             : qtk::ste_fake_quantize(x, layer.input_step, layer.input_levels);
+        return learns_steps_
+                   ? qtk::lsq_fake_quantize(x, layer.input_step, layer.input_levels, features)
+                   : qtk::ste_fake_quantize(x, layer.input_step, layer.input_levels);
     }
     [[nodiscard]] at::Tensor linear(std::string const& name, at::Tensor const& x) const {
         parts const& layer = layers_.at(name);
@@ -201,8 +203,7 @@ class torch_network {
                 at::Tensor inner =
                     convolution(prefix + "conv1", x, is_bottleneck ? 1 : stride, as_wide).relu();
                 inner = convolution(prefix + "conv2", inner, is_bottleneck ? stride : 1, as_wide);
-                if (is_bottleneck)
-                    inner = convolution(prefix + "conv3", inner.relu(), 1, as_wide);
+                if (is_bottleneck) inner = convolution(prefix + "conv3", inner.relu(), 1, as_wide);
                 if (has(prefix + "downsample.0"))
                     x = convolution(prefix + "downsample.0", x, stride, 0);
                 x = (inner + x).relu();
@@ -218,10 +219,9 @@ class torch_network {
     }
     [[nodiscard]] at::Tensor transformer(at::Tensor const& images) const {
         parts const& patches = layers_.at("patch_embed.proj");
-        at::Tensor x =
-            convolution("patch_embed.proj", images, side_of(patches, images.size(1)), 0)
-                .flatten(2)
-                .transpose(1, 2);
+        at::Tensor x = convolution("patch_embed.proj", images, side_of(patches, images.size(1)), 0)
+                           .flatten(2)
+                           .transpose(1, 2);
         std::int64_t const count = x.size(0), width = x.size(2), depth = width / heads_;
         x = torch::cat({others_.at("cls_token").expand({count, 1, width}), x}, 1) +
             others_.at("pos_embed");
@@ -236,7 +236,8 @@ class torch_network {
             at::Tensor const attended =
                 shares.matmul(qkv[2]).transpose(1, 2).reshape({count, -1, width});
             x = x + linear(prefix + "attn.proj", attended);
-            at::Tensor const inner = torch::gelu(linear(prefix + "mlp.fc1", norm(prefix + "norm2", x)));
+            at::Tensor const inner =
+                torch::gelu(linear(prefix + "mlp.fc1", norm(prefix + "norm2", x)));
             x = x + linear(prefix + "mlp.fc2", inner);
         }
         return linear("head", norm("norm", x.select(1, 0)));

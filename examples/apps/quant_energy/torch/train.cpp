@@ -2,8 +2,8 @@
 #include <qtk/core/error.hpp>
 #include <qtk/core/random.hpp>
 
-#include "training.hpp"
 #include "torch_network.hpp"
+#include "training.hpp"
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -38,10 +38,9 @@ namespace {
     at::Tensor loss = torch::cross_entropy_loss(logits, labels);
     if (options.distillation <= 0.0) return loss;
     double const t = options.temperature;
-    at::Tensor const soft =
-        f::kl_div((logits / t).log_softmax(1), (teacher / t).softmax(1),
-                  f::KLDivFuncOptions().reduction(torch::kBatchMean)) *
-        (t * t);
+    at::Tensor const soft = f::kl_div((logits / t).log_softmax(1), (teacher / t).softmax(1),
+                                      f::KLDivFuncOptions().reduction(torch::kBatchMean)) *
+                            (t * t);
     return loss * (1.0 - options.distillation) + soft * options.distillation;
 }
 
@@ -54,9 +53,11 @@ void require_options(training_options const& o, labelled_rows const& training,
                                    std::to_string(rows.labels.size()));
     if (o.epochs == 0 || o.batch == 0)
         throw qtk::value_error("train: expected at least one epoch and one image a batch");
-    if (!(o.rate > 0.0) || !(o.temperature > 0.0) || !(o.distillation >= 0.0) || o.distillation > 1.0)
-        throw qtk::value_error("train: expected a learning rate and a temperature above zero and a share of "
-                               "distillation from 0 to 1");
+    if (!(o.rate > 0.0) || !(o.temperature > 0.0) || !(o.distillation >= 0.0) ||
+        o.distillation > 1.0)
+        throw qtk::value_error(
+            "train: expected a learning rate and a temperature above zero and a share of "
+            "distillation from 0 to 1");
 }
 
 /// Numbers 0 to n - 1 in an order that depends on the seed alone.
@@ -96,9 +97,8 @@ class optimizer {
         if (!options.learns_steps) return groups;
         for (at::Tensor const& steps : network.steps()) {
             double const size = steps.detach().mean().item<double>();
-            groups.emplace_back(
-                std::vector<at::Tensor>{steps},
-                std::make_unique<torch::optim::AdamOptions>(options.rate * size));
+            groups.emplace_back(std::vector<at::Tensor>{steps},
+                                std::make_unique<torch::optim::AdamOptions>(options.rate * size));
         }
         return groups;
     }
@@ -154,9 +154,9 @@ training_outcome train_network(trained_network& network, trained_network const& 
         double sum = 0.0;
         for (at::Tensor const& some : order.split(static_cast<std::int64_t>(options.batch))) {
             adam.clear();
-            at::Tensor const loss = loss_of(model.forward(images.index_select(0, some)),
-                                            labels.index_select(0, some),
-                                            soft.index_select(0, some), options);
+            at::Tensor const loss =
+                loss_of(model.forward(images.index_select(0, some)), labels.index_select(0, some),
+                        soft.index_select(0, some), options);
             loss.backward();
             adam.step(0.5 + 0.5 * std::cos(std::numbers::pi * done / updates));
             done += 1.0;
@@ -206,26 +206,30 @@ qtk::matrix adversarial_images(trained_network const& network, labelled_rows row
     torch_network const model(network, true);
     at::Tensor const all = to_images(rows.images), labels = to_labels(rows.labels);
     double const reach = attack.epsilon;
-    double const stride = attack.steps == 1       ? reach
-                          : attack.step_size > 0.0 ? attack.step_size
-                                                   : 2.5 * reach / static_cast<double>(attack.steps);
+    double const stride = attack.steps == 1 ? reach
+                          : attack.step_size > 0.0
+                              ? attack.step_size
+                              : 2.5 * reach / static_cast<double>(attack.steps);
     torch::manual_seed(attack.seed);
     std::vector<at::Tensor> parts;
     constexpr std::int64_t at_once = 64;
     for (std::int64_t first = 0; first < all.size(0); first += at_once) {
         std::int64_t const count = std::min(at_once, all.size(0) - first);
-        at::Tensor const images = all.narrow(0, first, count), truth = labels.narrow(0, first, count);
+        at::Tensor const images = all.narrow(0, first, count),
+                         truth = labels.narrow(0, first, count);
         at::Tensor moved = images.clone();
         if (attack.has_random_start)
             moved = (moved + (torch::rand_like(moved) * 2.0 - 1.0) * reach).clamp(0.0, 1.0);
         for (std::size_t i = 0; i < attack.steps; ++i) {
             moved = moved.detach().requires_grad_();
             // Summed: one image's gradient does not depend on the others.
-            at::Tensor const loss = torch::cross_entropy_loss(model.forward(moved), truth, {}, at::Reduction::Sum);
+            at::Tensor const loss =
+                torch::cross_entropy_loss(model.forward(moved), truth, {}, at::Reduction::Sum);
             at::Tensor const slope = torch::autograd::grad({loss}, {moved})[0];
             torch::NoGradGuard const no_gradient;
             moved = moved + slope.sign() * stride;
-            moved = torch::maximum(torch::minimum(moved, images + reach), images - reach).clamp(0.0, 1.0);
+            moved = torch::maximum(torch::minimum(moved, images + reach), images - reach)
+                        .clamp(0.0, 1.0);
         }
         parts.push_back(moved.detach());
     }
