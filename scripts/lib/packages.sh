@@ -56,6 +56,7 @@ need_charts() { need gnuplot gnuplot-nox; }
 need_torch() { need '<torch/csrc/api/include/torch/torch.h>' libtorch-dev; }
 
 # build_program NAME: qtk or quant-fairness, in build/quickstart. What is said goes to standard error.
+# build_program NAME: qtk, quant-fairness or quant-energy, in build/quickstart. What is said goes to standard error.
 build_program() {
     {
         need_compiler

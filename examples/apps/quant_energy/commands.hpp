@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace app {
+
+void add_attack(CLI::App& program);
+void add_calibrate(CLI::App& program);
+void add_train(CLI::App& program);
+
+}  // namespace app
