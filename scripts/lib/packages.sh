@@ -55,7 +55,6 @@ need_charts() { need gnuplot gnuplot-nox; }
 # nothing else needs it.
 need_torch() { need '<torch/csrc/api/include/torch/torch.h>' libtorch-dev; }
 
-# build_program NAME: qtk or quant-fairness, in build/quickstart. What is said goes to standard error.
 # build_program NAME: qtk, quant-fairness or quant-energy, in build/quickstart. What is said goes to standard error.
 build_program() {
     {
