@@ -201,6 +201,11 @@ void attack_with_gradients(std::vector<candidate> const& all, labelled_batch con
     return {std::move(model), flips};
 }
 
+/// Student's interval of a few accuracies, cut to what accuracies can be.
+[[nodiscard]] qtk::interval_estimate possible(qtk::interval_estimate const& e) {
+    return {e.value, std::clamp(e.low, 0.0, 1.0), std::clamp(e.high, 0.0, 1.0)};
+}
+
 void attack_with_flips(std::vector<candidate> const& all, labelled_batch const& test,
                        attack_options const& options, std::vector<attack_row>& rows) {
     progress_line const progress;
@@ -220,7 +225,7 @@ void attack_with_flips(std::vector<candidate> const& all, labelled_batch const& 
             if (&c == &all.front()) of_float = accuracies;
             for (std::size_t i = 0; i < accuracies.size(); ++i)
                 losses.push_back(of_float[i] - accuracies[i]);
-            rows.push_back({c.name, "flips", "", rate, qtk::t_interval(accuracies),
+            rows.push_back({c.name, "flips", "", rate, possible(qtk::t_interval(accuracies)),
                             qtk::t_interval(losses), qtk::standard_deviation(accuracies), flips});
         }
     }

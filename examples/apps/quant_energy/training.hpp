@@ -72,7 +72,7 @@ struct gradient_attack {
 };
 
 /// The images moved to where the network's loss is higher, clipped to [0, 1], as pixel rows. Gradients pass roundings
-/// straight through, and are zero where a value is clipped. Throws value_error without LibTorch.
+/// straight through, and are zero where a value inside the network is clipped. Throws value_error without LibTorch.
 [[nodiscard]] qtk::matrix adversarial_images(trained_network const& network, labelled_rows rows,
                                              gradient_attack const& attack);
 

@@ -43,13 +43,18 @@ inline void copy_to(at::Tensor const& from, float* to) {
         .contiguous();
 }
 
+/// What gradients do where something is rounded.
+enum class passage : std::uint8_t {
+    learned,  ///< LSQ: steps get gradients, clipped values none
+    plain,  ///< straight-through estimator: every gradient passes; steps of weights follow their extremes
+    attack  ///< as learned, but all of it passes to the images: black pixels lie at the end of the grid
+};
+
 class torch_network {
   public:
-    /// With `learns_steps`, steps get gradients and clipped values none (LSQ); otherwise every gradient passes and
-    /// the steps of weights follow their extremes (plain straight-through estimator).
-    torch_network(trained_network const& from, bool learns_steps)
+    torch_network(trained_network const& from, passage gradients)
         : is_transformer_(from.is_transformer),
-          learns_steps_(learns_steps),
+          gradients_(gradients),
           heads_(static_cast<std::int64_t>(from.heads)) {
         for (network_layer const& layer : from.layers) {
             auto const out = static_cast<std::int64_t>(layer.weight.rows());
@@ -155,17 +160,18 @@ class torch_network {
     }
     [[nodiscard]] at::Tensor weight_of(parts const& layer) const {
         if (!layer.steps.defined()) return layer.weight;
-        return learns_steps_
-                   ? qtk::lsq_fake_quantize(layer.weight, layer.steps, layer.weight_levels)
-                   : qtk::ste_fake_quantize(layer.weight, layer.steps, layer.weight_levels);
+        return gradients_ == passage::plain
+                   ? qtk::ste_fake_quantize(layer.weight, layer.steps, layer.weight_levels)
+                   : qtk::lsq_fake_quantize(layer.weight, layer.steps, layer.weight_levels);
     }
     [[nodiscard]] at::Tensor input_of(parts const& layer, at::Tensor const& x) const {
         if (!layer.input_step.defined()) return x;
+        bool const is_first = &layer == &layers_.at(names_.front());
+        if (gradients_ == passage::plain || (gradients_ == passage::attack && is_first))
+            return qtk::ste_fake_quantize(x, layer.input_step, layer.input_levels);
         // The features of one image share the step.
         auto const features = static_cast<std::size_t>(x.numel() / x.size(0));
-        return learns_steps_
-                   ? qtk::lsq_fake_quantize(x, layer.input_step, layer.input_levels, features)
-                   : qtk::ste_fake_quantize(x, layer.input_step, layer.input_levels);
+        return qtk::lsq_fake_quantize(x, layer.input_step, layer.input_levels, features);
     }
     [[nodiscard]] at::Tensor linear(std::string const& name, at::Tensor const& x) const {
         parts const& layer = layers_.at(name);
@@ -243,7 +249,8 @@ class torch_network {
         return linear("head", norm("norm", x.select(1, 0)));
     }
 
-    bool is_transformer_, learns_steps_;
+    bool is_transformer_;
+    passage gradients_;
     std::int64_t heads_;
     std::vector<std::string> names_;  // in the order of computation
     std::map<std::string, parts> layers_;

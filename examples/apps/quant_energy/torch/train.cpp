@@ -132,10 +132,10 @@ training_outcome train_network(trained_network& network, trained_network const& 
     at::Tensor const images = to_images(training.images), labels = to_labels(training.labels);
     at::Tensor const seen = to_images(validation.images), truth = to_labels(validation.labels);
     at::Tensor const soft = options.distillation > 0.0
-                                ? all_logits(torch_network(teacher, true), images)
+                                ? all_logits(torch_network(teacher, passage::learned), images)
                                 : torch::zeros({images.size(0), 1});
 
-    torch_network model(network, options.learns_steps);
+    torch_network model(network, options.learns_steps ? passage::learned : passage::plain);
     if (options.learns_steps) model.start_steps(network);
     std::vector<at::Tensor> least;
     for (at::Tensor const& steps : model.steps()) least.push_back(steps.detach() * 1e-3);
@@ -192,7 +192,8 @@ training_outcome train_network(trained_network& network, trained_network const& 
 }
 
 qtk::matrix torch_logits(trained_network const& network, qtk::pixel_rows images) {
-    at::Tensor const logits = all_logits(torch_network(network, true), to_images(images));
+    at::Tensor const logits =
+        all_logits(torch_network(network, passage::learned), to_images(images));
     qtk::matrix result(static_cast<std::size_t>(logits.size(0)),
                        static_cast<std::size_t>(logits.size(1)));
     copy_to(logits, result.data());
@@ -203,7 +204,7 @@ qtk::matrix adversarial_images(trained_network const& network, labelled_rows row
                                gradient_attack const& attack) {
     if (!(attack.epsilon >= 0.0) || attack.steps == 0)
         throw qtk::value_error("attack: expected an epsilon from 0 and at least one step");
-    torch_network const model(network, true);
+    torch_network const model(network, passage::attack);
     at::Tensor const all = to_images(rows.images), labels = to_labels(rows.labels);
     double const reach = attack.epsilon;
     double const stride = attack.steps == 1 ? reach
