@@ -3,11 +3,15 @@
 # Every public header, sorted, one a line, relative to include/ and to cuda/include/. The CTest `floors` compares this
 # list with the folder.
 set(QTK_HEADERS
+    qtk/calibration/activation_range.hpp
     qtk/calibration/block_pass.hpp
+    qtk/calibration/layer_plan.hpp
     qtk/calibration/layer_task.hpp
     qtk/calibration/method_chain.hpp
     qtk/calibration/method_spelling.hpp
     qtk/calibration/quantize_model.hpp
+    qtk/calibration/quantize_vision.hpp
+    qtk/calibration/vision_statistics.hpp
     qtk/core/abi.hpp
     qtk/core/checked.hpp
     qtk/core/concepts.hpp

@@ -100,6 +100,16 @@ TEST_CASE("e^x beyond its range is e^ of the nearer end, and NaN stays NaN") {
     CHECK(fast_exp(std::numeric_limits<float>::denorm_min()) == 1.0f);
 }
 
+TEST_CASE("the scaled complement of the error function is that of the library, times e^(z^2)") {
+    double worst = 0.0;
+    for (float z = 0.0f; z < 9.2f; z += 0x1p-13f) {
+        double const x = static_cast<double>(z), truth = std::exp(x * x) * std::erfc(x);
+        worst = std::max(worst, std::fabs(static_cast<double>(fast_scaled_erfc(z)) / truth - 1.0));
+    }
+    CHECK(worst < 5e-7);
+    CHECK(std::isnan(fast_scaled_erfc(not_a_number)));
+}
+
 TEST_CASE("the exponential of a row returns its sum") {
     auto x = qtk::gaussian_vector(1003, 3);
     auto const before = x;

@@ -5,12 +5,11 @@
 // the quantized blocks before this one leave it.
 #pragma once
 
+#include <qtk/calibration/layer_plan.hpp>
 #include <qtk/calibration/layer_task.hpp>
 #include <qtk/calibration/method_chain.hpp>
 #include <qtk/core/matrix.hpp>
-#include <qtk/core/scheme.hpp>
 #include <qtk/math/hadamard.hpp>
-#include <qtk/method/bias_correction.hpp>
 #include <qtk/method/llm_int8.hpp>
 #include <qtk/model/block_reconstruction.hpp>
 #include <qtk/model/block_statistics.hpp>
@@ -33,30 +32,6 @@
 
 namespace qtk {
 
-/// What becomes of a layer.
-struct layer_plan {
-    std::optional<qtk::scheme> scheme{};  ///< Nothing: the layer stays as it is.
-    method_chain method{};
-    layer_activations
-        activations{};  ///< What it will run with; calibration fills in what is static.
-};
-
-/// What became of it.
-struct layer_outcome {
-    std::string name, method;
-    qtk::scheme scheme;
-    layer_activations activations;
-    /// tr((W - W') H (W - W')^T) / tr(W H W^T): the error of the layer's outputs over their size, where a
-    /// method had the Hessian.
-    std::optional<double> output_error;
-    std::string note;
-    double seconds = 0.0;
-};
-
-/// Told before a layer is worked on: which of how many.
-using model_progress =
-    std::function<void(std::string const& layer, std::size_t at, std::size_t total)>;
-
 /// Told of a layer when its transforms are done and its codes are not found yet: what it would be if it alone
 /// stayed float.
 using layer_ready = std::function<void(linear const& layer)>;
@@ -68,17 +43,6 @@ struct block_importance {
 };
 
 namespace detail {
-
-/// x H x^T summed over the rows of x.
-[[nodiscard]] inline double quadratic_form(matrix_view<float const> x, matrix_view<float const> h) {
-    matrix product(x.rows, x.cols);
-    matmul(x, h, product.view());  // H is symmetric
-    double sum = 0.0;
-    for (std::size_t r = 0; r < x.rows; ++r)
-        for (std::size_t c = 0; c < x.cols; ++c)
-            sum += static_cast<double>(product(r, c)) * static_cast<double>(x(r, c));
-    return sum;
-}
 
 class block_pass {
   public:
@@ -188,7 +152,8 @@ class block_pass {
         if (inputs != nullptr) {
             matrix const left = decode_in_order(codes.weight);
             if (plan.method.needs_hessian())
-                outcomes_.back().output_error = error_of(left, *inputs);
+                outcomes_.back().output_error =
+                    relative_output_error(weight, left.view(), inputs->hessian().view());
             if (plan.method.corrects_bias) correct_bias(layer, weight, left.view(), *inputs);
         }
         outcomes_.back().note = std::move(codes.note);
@@ -196,26 +161,6 @@ class block_pass {
         if (!codes.weight.order.empty()) sort_input(layer, codes.weight.order);
         outcomes_.back().seconds = seconds_since(start);
     }
-    [[nodiscard]] double error_of(matrix const& left, input_statistics const& inputs) const {
-        matrix const& weight = weights_.back();
-        matrix const h = inputs.hessian();
-        matrix error = left;
-        for (std::size_t k = 0; k < error.view().size(); ++k)
-            error.data()[k] = weight.data()[k] - error.data()[k];
-        double const size = quadratic_form(weight.view(), h.view());
-        return size > 0.0 ? quadratic_form(error.view(), h.view()) / size : 0.0;
-    }
-    /// Column k of the codes belongs to input order[k], of those that the layer may have sorted before.
-    static void sort_input(linear& layer, std::vector<std::uint32_t> const& order) {
-        input_transform::parts what =
-            layer.input() != nullptr ? layer.input()->what() : input_transform::parts{};
-        std::vector<std::uint32_t> sorted(order);
-        if (!what.order.empty())
-            for (std::uint32_t& k : sorted) k = what.order[k];
-        what.order = std::move(sorted);
-        layer.set_input(std::make_shared<input_transform const>(layer.in(), std::move(what)));
-    }
-
     /// The layers of the block whose step is of this kind, together.
     template <typename Options>
     void reconstruct(std::vector<matrix> const& targets, block_importance const& importance) {
@@ -261,15 +206,6 @@ class block_pass {
             if (!report.is_better())
                 outcomes_[first_ + i].note = "round to nearest: nothing better was learned";
         }
-    }
-
-    static void correct_bias(linear& layer, matrix_view<float const> weight,
-                             matrix_view<float const> left, input_statistics const& inputs) {
-        std::vector<float> const change = bias_correction(weight, left, inputs.mean());
-        std::vector<float> bias(layer.bias().begin(), layer.bias().end());
-        bias.resize(layer.out());
-        for (std::size_t o = 0; o < bias.size(); ++o) bias[o] += change[o];
-        layer.set_bias(std::move(bias));
     }
 
     /// The columns in which the inputs of layers with such a step have outliers.

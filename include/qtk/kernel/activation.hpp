@@ -4,7 +4,7 @@
 //
 //   gelu_tanh  x s(2 sqrt(2/pi) (x + 0.044715 x^3)): the tanh form of Hendrycks and Gimpel 2016,
 //              since (1 + tanh z) / 2 = s(2z); Hugging Face's gelu_new and gelu_pytorch_tanh
-//   gelu_erf   x (1 + erf(x / sqrt 2)) / 2, the exact form; Hugging Face's gelu
+//   gelu_erf   x (1 + erf(x / sqrt 2)) / 2, the exact form, within 5e-7 |x|; Hugging Face's gelu
 //   silu       x s(x)
 //   relu       max(x, 0)
 //
@@ -13,7 +13,7 @@
 
 #include <qtk/kernel/row_math.hpp>
 
-#include <cmath>
+#include <bit>
 #include <cstdint>
 #include <numbers>
 #include <span>
@@ -36,8 +36,16 @@ inline void activate(activation kind, std::span<float> x) noexcept {
             });
             break;
         case activation::gelu_erf:
-            // erfc(-z) is 1 + erf(z) without the cancellation for negative z.
-            for (float& v : x) v = 0.5f * v * std::erfc(-v / std::numbers::sqrt2_v<float>);
+            // x s(x) = max(x, 0) - |x| / 2 erfc(|x| / sqrt 2): no cancellation on either side.
+            detail::row_map(x, [](float v) {
+                // Beyond 14 what is taken off is below the least float. Clamped by its bits, as in fast_exp.
+                constexpr auto end = std::bit_cast<std::int32_t>(14.0f);
+                std::int32_t const magnitude = std::bit_cast<std::int32_t>(v) & 0x7fffffff;
+                auto const near = std::bit_cast<float>(magnitude < end ? magnitude : end);
+                float const tail = detail::fast_exp(-0.5f * near * near) *
+                                   detail::fast_scaled_erfc(near / std::numbers::sqrt2_v<float>);
+                return (v < 0.0f ? 0.0f : v) - 0.5f * near * tail;
+            });
             break;
         case activation::silu:
             detail::row_map(x, [](float v) { return v / (1.0f + detail::fast_exp(-v)); });

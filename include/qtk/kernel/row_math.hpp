@@ -116,6 +116,27 @@ void row_add_scaled(std::span<T> y, T a, T const* x) noexcept {
     return mantissa * std::bit_cast<float>(exponent + 0x3f800000u);
 }
 
+/// e^(z^2) erfc(z) for z >= 0, within 5e-7 of its size up to z = 9.4, where erfc is the least float; too
+/// small beyond. Without branch and call, like fast_exp:
+///
+///   sum over k = 1..9 of c_k t^k,  t = 1 / (1 + 0.3 z)
+///
+/// with c fitted for the least relative error (2e-8, 6e-8 once they are floats) by weighted least squares
+/// on Chebyshev's points of t.
+[[nodiscard]] inline float fast_scaled_erfc(float z) noexcept {
+    float const t = 1.0f / (1.0f + 0.3f * z);
+    float q = -0x1.09065cp-3f;
+    q = q * t + 0x1.f0975p-2f;
+    q = q * t - 0x1.0594d2p-1f;
+    q = q * t + 0x1.178b48p-1f;
+    q = q * t - 0x1.7e37b2p-4f;
+    q = q * t + 0x1.b6da84p-3f;
+    q = q * t + 0x1.302ef6p-3f;
+    q = q * t + 0x1.5d8fecp-3f;
+    q = q * t + 0x1.5a805ap-3f;
+    return q * t;
+}
+
 /// x[i] = e^(x[i] - shift); returns the sum of the results.
 inline float row_exp(std::span<float> x, float shift) noexcept {
     row_map(x, [shift](float v) { return fast_exp(v - shift); });
