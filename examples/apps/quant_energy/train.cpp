@@ -17,19 +17,17 @@
 #include "environment.hpp"
 #include "html_page.hpp"
 #include "output.hpp"
+#include "packed_training.hpp"
 #include "terminal.hpp"
 #include "trained_network.hpp"
 #include "training.hpp"
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -49,25 +47,9 @@ struct train_options {
     output_options output;
 };
 
-/// "lsq", "ste", each perhaps with "+distill".
-struct training_method {
-    std::string name;
-    bool learns_steps = true, distills = false;
-};
-
-[[nodiscard]] training_method parse_method(std::string const& text, bool always_distills) {
-    constexpr std::string_view suffix = "+distill";
-    training_method method{.name = text};
-    std::string word = text;
-    if (word.ends_with(suffix)) {
-        method.distills = true;
-        word.resize(word.size() - suffix.size());
-    }
-    if (word != "lsq" && word != "ste")
-        throw qtk::value_error(
-            "--methods: expected lsq, ste, lsq+distill or ste+distill, found \"" + text + "\"");
-    method.learns_steps = word == "lsq";
-    if (always_distills && !method.distills) method.distills = true, method.name += suffix;
+[[nodiscard]] training_method method_of(std::string const& text, bool always_distills) {
+    training_method method = parse_training_method(text);
+    if (always_distills && !method.distills) method.distills = true, method.name += "+distill";
     return method;
 }
 
@@ -81,28 +63,6 @@ struct trained_row {
     std::size_t agreeing = 0;  ///< test images of which both say the same
     std::size_t bytes = 0;     ///< of all weights, packed
     training_outcome outcome;
-};
-
-/// A folder that is gone in the end.
-class scratch_folder {
-  public:
-    scratch_folder() {
-        std::string pattern =
-            (std::filesystem::temp_directory_path() / "qtk-train-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr)
-            throw qtk::system_error(pattern, "cannot make a folder", errno);
-        path_ = pattern;
-    }
-    scratch_folder(scratch_folder const&) = delete;
-    scratch_folder& operator=(scratch_folder const&) = delete;
-    ~scratch_folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
-
-  private:
-    std::filesystem::path path_;
 };
 
 [[nodiscard]] qtk::interval_estimate accuracy(std::vector<double> const& hits) {
@@ -124,43 +84,41 @@ class scratch_folder {
     return accuracy(hits_of(model.logits(test.images).view(), test.labels));
 }
 
-/// Where the network of this run is written.
+/// Where the network of this run is written; empty: nowhere.
 [[nodiscard]] std::filesystem::path folder_for(train_options const& options, trained_row const& row,
-                                               bool is_only, std::filesystem::path const& scratch) {
+                                               bool is_only) {
+    if (options.out.empty() || is_only) return options.out;
     std::string name = row.scheme + "-" + row.method + "-" + std::to_string(row.seed);
     std::ranges::replace(name, '/', '_');
-    if (options.out.empty()) return scratch / name;
-    return is_only ? std::filesystem::path(options.out) : std::filesystem::path(options.out) / name;
+    return std::filesystem::path(options.out) / name;
 }
 
-void run_one(trained_row& row, train_options const& options, training_method const& method,
-             trained_network const& network, trained_network const& planned, digit_data const& data,
+void run_one(trained_row& row, train_options const& options, qtk::scheme const& scheme,
+             training_method const& method, digit_data const& data,
              std::filesystem::path const& folder) {
-    training_options how = options.training;
-    how.learns_steps = method.learns_steps;
-    how.distillation = method.distills ? options.distillation : 0.0;
-    how.seed = row.seed;
-    trained_network trained = planned;
+    packed_training_options how{.model = options.model,
+                                .plan = {scheme, options.activation_bits, options.edge_bits},
+                                .method = method,
+                                .distillation = options.distillation,
+                                .how = options.training,
+                                .out = folder};
+    how.how.seed = row.seed;
     progress_line const progress;
-    row.outcome =
-        train_network(trained, network, data.training.rows(), data.calibration.rows(), how,
-                      [&](training_epoch const& epoch) {
-                          progress.show(fmt::format(
-                              "{} {} seed {}: epoch {} of {}, loss {:.4f}, validation {:.3f}",
-                              row.scheme, row.method, row.seed, epoch.number, how.epochs,
-                              epoch.loss, epoch.validation_accuracy));
-                      });
+    packed_training trained = train_packed(how, data, [&](training_epoch const& epoch) {
+        progress.show(fmt::format("{} {} seed {}: epoch {} of {}, loss {:.4f}, validation {:.3f}",
+                                  row.scheme, row.method, row.seed, epoch.number, how.how.epochs,
+                                  epoch.loss, epoch.validation_accuracy));
+    });
+    row.outcome = std::move(trained.outcome);
     row.validation = row.outcome.epochs[row.outcome.best].validation_accuracy;
-    // What is judged is what lies in the files.
-    write_trained(trained, folder);
-    qtk::vision_model const packed = load_trained(folder);
-    packed.for_each_linear([&](qtk::linear const& layer) { row.bytes += layer.weight_bytes(); });
-    qtk::matrix const logits = packed.logits(data.test.images);
-    row.after = accuracy(hits_of(logits.view(), data.test.labels));
-    qtk::matrix const floats = torch_logits(trained, data.test.images);
+    trained.model.for_each_linear(
+        [&](qtk::linear const& layer) { row.bytes += layer.weight_bytes(); });
+    row.after = accuracy(trained.hits);
+    qtk::matrix const floats = torch_logits(trained.network, data.test.images);
     row.in_floats = qtk::mean(hits_of(floats.view(), data.test.labels));
-    auto const a = qtk::likeliest_classes(logits.view()), b = qtk::likeliest_classes(floats.view());
-    for (std::size_t i = 0; i < a.size(); ++i) row.agreeing += a[i] == b[i] ? 1u : 0u;
+    auto const in_floats = qtk::likeliest_classes(floats.view());
+    for (std::size_t i = 0; i < in_floats.size(); ++i)
+        row.agreeing += in_floats[i] == trained.classes[i] ? 1u : 0u;
 }
 
 [[nodiscard]] json row_json(trained_row const& row, std::size_t tests) {
@@ -252,14 +210,13 @@ void run(train_options const& options) {
     if (!has_torch()) throw qtk::value_error(std::string("quant-energy train: ") + torch_hint);
     std::vector<training_method> methods;
     for (std::string const& name : options.methods)
-        methods.push_back(parse_method(name, options.distills));
+        methods.push_back(method_of(name, options.distills));
     std::vector<qtk::scheme> schemes;
     for (std::string const& name : options.schemes) schemes.push_back(qtk::parse_scheme(name));
     digit_data const data = read_digit_data(options.data, options.tests);
     trained_network const network = read_for_training(options.model, data.calibration.images);
     double const original = qtk::mean(hits_of(
         qtk::load_vision_model(options.model).logits(data.test.images).view(), data.test.labels));
-    scratch_folder const scratch;
     bool const is_only = schemes.size() * methods.size() * options.seeds == 1;
     if (!options.out.empty() && !is_only) std::filesystem::create_directories(options.out);
     std::vector<trained_row> rows;
@@ -274,8 +231,7 @@ void run(train_options const& options) {
                 row.method = method.name;
                 row.seed = options.training.seed + i;
                 row.before = before;
-                run_one(row, options, method, network, planned, data,
-                        folder_for(options, row, is_only, scratch.path()));
+                run_one(row, options, schemes[s], method, data, folder_for(options, row, is_only));
                 rows.push_back(std::move(row));
             }
     }

@@ -35,7 +35,7 @@ struct training_options {
     bool learns_steps = true;   ///< LSQ; false: the plain straight-through estimator
     double distillation = 0.0;  ///< share of the loss that follows the float model's logits, 0 to 1
     double temperature = 4.0;   ///< of these logits
-    std::size_t epochs = 30, batch = 32;
+    std::size_t epochs = 10, batch = 32;
     double rate = 1e-3;  ///< of Adam at the start; falls to zero along half a cosine
     std::uint64_t seed = 0;
 };
