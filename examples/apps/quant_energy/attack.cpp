@@ -83,7 +83,7 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
     std::vector<candidate> all{{"float", qtk::load_vision_model(options.model), network}};
     for (std::string const& name : options.schemes) {
         qtk::scheme const scheme = qtk::parse_scheme(name);
-        candidate c{qtk::to_string(scheme), all.front().model, network};
+        candidate c{name, all.front().model, network};  // as it was asked for: legends are narrow
         std::size_t next = 0;
         c.model.for_each_linear([&](qtk::linear& layer) {
             std::size_t const i = next++;
@@ -201,9 +201,9 @@ void attack_with_gradients(std::vector<candidate> const& all, labelled_batch con
     return {std::move(model), flips};
 }
 
-/// Student's interval of a few accuracies, cut to what accuracies can be.
-[[nodiscard]] qtk::interval_estimate possible(qtk::interval_estimate const& e) {
-    return {e.value, std::clamp(e.low, 0.0, 1.0), std::clamp(e.high, 0.0, 1.0)};
+/// Student's interval of a few shares, cut to what they can be: from `least` to 1.
+[[nodiscard]] qtk::interval_estimate possible(qtk::interval_estimate const& e, double least) {
+    return {e.value, std::clamp(e.low, least, 1.0), std::clamp(e.high, least, 1.0)};
 }
 
 void attack_with_flips(std::vector<candidate> const& all, labelled_batch const& test,
@@ -225,8 +225,9 @@ void attack_with_flips(std::vector<candidate> const& all, labelled_batch const& 
             if (&c == &all.front()) of_float = accuracies;
             for (std::size_t i = 0; i < accuracies.size(); ++i)
                 losses.push_back(of_float[i] - accuracies[i]);
-            rows.push_back({c.name, "flips", "", rate, possible(qtk::t_interval(accuracies)),
-                            qtk::t_interval(losses), qtk::standard_deviation(accuracies), flips});
+            rows.push_back({c.name, "flips", "", rate, possible(qtk::t_interval(accuracies), 0.0),
+                            possible(qtk::t_interval(losses), -1.0),
+                            qtk::standard_deviation(accuracies), flips});
         }
     }
 }

@@ -188,10 +188,12 @@ void write_report(train_options const& options, std::string const& protocol,
     std::vector<chart_bar> bars{{"float", 100.0 * original, 100.0 * original, 100.0 * original}};
     std::vector<chart_line> lines;
     for (trained_row const& row : rows) {
-        std::string const name = fmt::format("{} {} {}", row.scheme, row.method, row.seed);
-        if (bars.size() == 1 || row.scheme != rows[0].scheme || row.seed == options.training.seed)
-            bars.push_back({row.scheme + " before", 100.0 * row.before.value,
-                            100.0 * row.before.low, 100.0 * row.before.high});
+        // What all of them share, "/sym/f32", is left out: legends are narrow.
+        std::string const scheme = row.scheme.substr(0, row.scheme.find("/sym"));
+        std::string const name = fmt::format("{} {} {}", scheme, row.method, row.seed);
+        if (&row == rows.data() || row.scheme != (&row - 1)->scheme)
+            bars.push_back({scheme + " before", 100.0 * row.before.value, 100.0 * row.before.low,
+                            100.0 * row.before.high});
         bars.push_back(
             {name, 100.0 * row.after.value, 100.0 * row.after.low, 100.0 * row.after.high});
         chart_line line{name, {}};
