@@ -45,14 +45,20 @@ set(QTK_HEADERS
     qtk/energy/work.hpp
     qtk/eval/bit_assignment.hpp
     qtk/eval/bit_flips.hpp
+    qtk/eval/bit_search.hpp
+    qtk/eval/bit_sensitivity.hpp
+    qtk/eval/classification.hpp
     qtk/eval/corpus.hpp
     qtk/eval/disparity.hpp
     qtk/eval/divergence.hpp
+    qtk/eval/layer_candidates.hpp
     qtk/eval/mixture.hpp
+    qtk/eval/network_energy.hpp
     qtk/eval/network_parts.hpp
     qtk/eval/next_passage.hpp
     qtk/eval/passages.hpp
     qtk/eval/perplexity.hpp
+    qtk/eval/ranking_ablation.hpp
     qtk/eval/stepwise.hpp
     qtk/format/awq_packing.hpp
     qtk/format/bitsandbytes_packing.hpp
@@ -269,7 +275,9 @@ set(QTK_HEADERS
     qtk/method/tile_search.hpp
     qtk/model/activation_grid.hpp
     qtk/model/attention.hpp
+    qtk/model/attention_calibration.hpp
     qtk/model/attention_heads.hpp
+    qtk/model/attention_rounding.hpp
     qtk/model/attention_step.hpp
     qtk/model/awq.hpp
     qtk/model/batch_norm.hpp
@@ -289,29 +297,39 @@ set(QTK_HEADERS
     qtk/model/decoder_config.hpp
     qtk/model/embedding.hpp
     qtk/model/fold.hpp
+    qtk/model/gauss_newton_trace.hpp
     qtk/model/gguf_config.hpp
     qtk/model/gguf_reader.hpp
     qtk/model/gpt2.hpp
     qtk/model/gradient_activation.hpp
     qtk/model/gradient_attention.hpp
+    qtk/model/gradient_convolution.hpp
+    qtk/model/gradient_cross_entropy.hpp
+    qtk/model/gradient_layer.hpp
     qtk/model/gradient_linear.hpp
     qtk/model/gradient_norm.hpp
+    qtk/model/gradient_pooling.hpp
     qtk/model/grouped_rows.hpp
+    qtk/model/hessian_trace.hpp
     qtk/model/image.hpp
     qtk/model/input_transform.hpp
     qtk/model/kv_format.hpp
     qtk/model/layer_format.hpp
+    qtk/model/layer_steps.hpp
     qtk/model/linear.hpp
     qtk/model/llama.hpp
     qtk/model/load.hpp
     qtk/model/loss_gradient.hpp
+    qtk/model/network_product.hpp
     qtk/model/norm.hpp
     qtk/model/opt.hpp
     qtk/model/past.hpp
     qtk/model/patch_attention.hpp
     qtk/model/pooling.hpp
     qtk/model/quantized_reader.hpp
+    qtk/model/ranking_search.hpp
     qtk/model/resnet.hpp
+    qtk/model/resnet_gradient.hpp
     qtk/model/rotary.hpp
     qtk/model/rotation.hpp
     qtk/model/rounded_activations.hpp
@@ -319,9 +337,14 @@ set(QTK_HEADERS
     qtk/model/smooth.hpp
     qtk/model/static_activations.hpp
     qtk/model/synthetic.hpp
+    qtk/model/vision_gradient.hpp
     qtk/model/vision_model.hpp
+    qtk/model/vision_parts.hpp
     qtk/model/vision_reader.hpp
+    qtk/model/vision_reconstruction.hpp
     qtk/model/vit.hpp
+    qtk/model/vit_attention.hpp
+    qtk/model/vit_gradient.hpp
     qtk/model/weight_matrix.hpp
     qtk/model/weights.hpp
     qtk/quantize.hpp
@@ -338,6 +361,7 @@ set(QTK_HEADERS
     qtk/stats/correlation.hpp
     qtk/stats/distortion.hpp
     qtk/stats/holm.hpp
+    qtk/stats/mcnemar.hpp
     qtk/stats/rank_test.hpp
     qtk/stats/resampled_sums.hpp
     qtk/stats/student.hpp

@@ -9,6 +9,7 @@
 #include <qtk/format/qmatrix.hpp>
 
 #include "device.hpp"
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -40,15 +41,16 @@ namespace qtk_bench {
     return how == a4_row || how == a4_group ? 3e-1 : 3e-2;
 }
 
-/// One layer in device memory, as often as it takes.
+/// One layer in device memory, as often as it takes, or `most_copies` times.
 class cold_layers {
   public:
     cold_layers(qtk::any_qmatrix weight, qtk::cuda::linear_options const& options,
-                device_facts const& device, cudaStream_t stream)
+                device_facts const& device, cudaStream_t stream,
+                std::size_t most_copies = static_cast<std::size_t>(-1))
         : weight_(std::move(weight)), activations_(options.activations), stream_(stream) {
         qtk::cuda::host_weight const packed = qtk::cuda::pack(weight_);
         layers_.emplace_back(packed, stream, options);
-        while (layers_.size() < copies_of(layers_.front().bytes(), device))
+        while (layers_.size() < std::min(most_copies, copies_of(layers_.front().bytes(), device)))
             layers_.emplace_back(packed, stream, options);
     }
 

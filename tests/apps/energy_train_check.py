@@ -37,9 +37,9 @@ else:
         done = run(*once, "--out", out)
         check("train", done.returncode == 0, done.stderr)
         row = json.loads(done.stdout)["rows"][0]
-        check("two bits collapse when they are rounded to nearest", row["accuracy_before"]["value"] < 0.5, row)
-        check("training brings them back", row["accuracy"]["value"] > 0.85, row["accuracy"])
-        check("the loss falls", row["epochs"][-1]["loss"] < 0.5 * row["epochs"][0]["loss"], row["epochs"])
+        check("two bits collapse when they are rounded to nearest", row["accuracy_before"]["value"] < 0.2, row)
+        check("training brings them back", row["accuracy"]["value"] > 0.97, row["accuracy"])
+        check("the loss falls", row["epochs"][-1]["loss"] < 0.2 * row["epochs"][0]["loss"], row["epochs"])
         check("the interval holds the value",
               row["accuracy"]["low"] <= row["accuracy"]["value"] <= row["accuracy"]["high"], row["accuracy"])
         # Roundings at a tie may fall otherwise: sums are added in another order.
@@ -66,7 +66,7 @@ else:
         rows = json.loads(done.stdout)["rows"] if done.returncode == 0 else []
         check("both methods", [r["method"] for r in rows] == ["ste+distill", "lsq+distill"], rows)
         for row in rows:
-            check("it still knows digits", row["accuracy"]["value"] > 0.8, row["accuracy"])
+            check("it still knows digits", row["accuracy"]["value"] > 0.88, row["accuracy"])
             check("packed and simulated agree", row["agreeing_images"] >= 99, row["agreeing_images"])
     for wrong, word in (("--schemes=i3/g32", "are not learned"), ("--methods=lsq+magic", "lsq, ste"),
                         ("--activation-bits=1", "activation-bits")):

@@ -132,11 +132,30 @@ TEST_CASE("methods lose less than rounding to nearest does") {
     }
 }
 
+TEST_CASE("blocks that are learned as a whole repair what two bits break") {
+    sample const seen = read({1097, 64}), test = read({1297, 200});
+    vision_model const original = qtk::load_vision_model(digits / networks[0]);
+    auto const found = [&](std::string const& method) {
+        vision_model model = original;
+        auto const outcomes =
+            quantize_vision(model, all("i2/channel@a8_static_asym", method), seen.images);
+        CHECK(outcomes.size() == 16);
+        pack_layers(model, outcomes);
+        return accuracy(model, test);
+    };
+    CHECK(found("brecq:steps=60") > found("mse") + 0.1);
+}
+
 TEST_CASE("what does not fit is refused by the layer's name") {
     sample const seen = read({1097, 4});
     vision_model model = qtk::load_vision_model(digits / networks[0]);
-    CHECK_THROWS_WITH_AS((void)quantize_vision(model, all("i4/channel", "brecq"), seen.images),
-                         doctest::Contains("conv1: brecq learns"), qtk::value_error);
+    auto const mixed = [](std::string const& name) {
+        return all("i4/channel", name == "fc" ? "rtn" : "brecq")(name);
+    };
+    CHECK_THROWS_WITH_AS((void)quantize_vision(model, mixed, seen.images),
+                         doctest::Contains("fc: rtn cannot be mixed"), qtk::value_error);
+    CHECK_THROWS_WITH_AS((void)quantize_vision(model, all("i4/channel", "awq+brecq"), seen.images),
+                         doctest::Contains("without changes of inputs"), qtk::value_error);
     CHECK_THROWS_WITH_AS((void)quantize_vision(model, all("i4/channel", "outliers"), seen.images),
                          doctest::Contains("no meaning for images"), qtk::value_error);
     CHECK_THROWS_WITH_AS(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <qtk/method/adaround.hpp>
+#include <qtk/quantize_any.hpp>
 
 #include <doctest/doctest.h>
 
@@ -55,6 +56,22 @@ TEST_CASE("every weight becomes one of its two neighbours on the grid") {
             moved += std::fabs(back(r, c) - w(r, c)) > 0.501f * s ? 1u : 0u;
         }
     CHECK(moved > 10);  // not all to the nearest
+}
+
+TEST_CASE("a scale may be shared by all rows, or by a block of several") {
+    qtk::matrix const w = random_matrix(7, 32, 3), h = correlated_hessian(32, 4);
+    for (qtk::scheme const& s : {qtk::scheme{.element = qtk::i3}, qtk::scheme{.element = qtk::i3,
+                                                                  .grain = qtk::per_block(2, 8),
+                                                                  .zero = qtk::origin::floating}}) {
+        CHECK(qtk::soft_rounding(s, w.view(), {}).finish() == qtk::quantize_any(w, s));
+        auto const [q, report] = qtk::adaround{h}.reconstruct(s, w.view());
+        CHECK(report.learned < 0.7 * report.nearest);
+        CHECK(q.scale(6, 0) == qtk::quantize_any(w, s).scale(6, 0));
+        qtk::matrix const back = qtk::dequantize(q);
+        for (std::size_t r = 0; r < 7; ++r)
+            for (std::size_t c = 0; c < 32; ++c)
+                CHECK(std::fabs(back(r, c) - w(r, c)) < q.scale(r, c) * 1.001f);
+    }
 }
 
 TEST_CASE("two weights with one input between them share the error") {

@@ -168,7 +168,8 @@ TEST_CASE("windows that do not belong together are refused, and the block stays 
     e.targets[3] = qtk::matrix(8, 8);
     CHECK_THROWS_WITH_AS(
         static_cast<void>(qtk::reconstruct_block(block, e.samples(), signs, quick)),
-        "block reconstruction: the input, target and weights of window 3 have different shapes",
+        "block reconstruction: the target and the weights of window 3 have not the shape of the "
+        "block's output",
         qtk::shape_error);
     block.for_each_linear([](qtk::linear const& l) { CHECK(!l.is_quantized()); });
 }

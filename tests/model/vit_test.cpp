@@ -5,6 +5,7 @@
 
 #include "naive_vision.hpp"
 #include "tiny_vision.hpp"
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,24 @@ std::string refusal(model_folder const& model, std::size_t heads = 2) {
     }
     return "accepted";
 }
+
+// Sees attentions beside layers.
+struct attention_watcher {
+    void operator()(qtk::linear const&, qtk::matrix_view<float const>) const {}
+    void attention(qtk::vit_attention const& attention, qtk::matrix_view<float const> qkv) const {
+        seen.push_back(attention.name());
+        CHECK(qkv.rows == 2 * 10);
+        CHECK(qkv.cols == 3 * 8);
+        qtk::matrix const maps = attention.maps(qkv);
+        CHECK(maps.rows() == 2 * 2 * 10);
+        for (std::size_t r = 0; r < maps.rows(); ++r) {
+            double sum = 0.0;
+            for (float const v : maps.view().row(r)) sum += static_cast<double>(v);
+            CHECK(sum == doctest::Approx(1.0));
+        }
+    }
+    mutable std::vector<std::string> seen;
+};
 
 void check_logits(model_folder const& model, std::size_t heads) {
     auto const images = random_images(3, {6, 6, 3}, 9);
@@ -109,6 +128,28 @@ TEST_CASE("layers come in the order of computation, under the tensors' names") {
     CHECK(network.heads() == 2);
     CHECK(network.classes() == 5);
     CHECK(network.channels() == 3);
+}
+
+TEST_CASE(
+    "attentions are found by name, seen with their input, and rounded where that is asked for") {
+    auto network = loaded(tiny_vit());
+    auto const images = random_images(2, {6, 6, 3}, 1);
+    attention_watcher const watcher;
+    qtk::matrix const before = network.forward(images, watcher);
+    CHECK(watcher.seen == std::vector<std::string>{"blocks.0.attn", "blocks.1.attn"});
+    std::vector<std::string> names;
+    network.for_each_attention([&](qtk::vit_attention& attention) {
+        names.push_back(attention.name());
+        CHECK(attention.heads() == 2);
+        CHECK(attention.tokens() == 10);
+        if (attention.name() == "blocks.1.attn") {
+            CHECK_THROWS_AS(attention.set_rounding({.v = qtk::activation_codes(3)}),
+                            qtk::value_error);
+            attention.set_rounding({.v = qtk::activation_grid{0.1f, -3, 3}});
+        }
+    });
+    CHECK(names == watcher.seen);
+    CHECK(network.forward(images) != before);
 }
 
 TEST_CASE("a layer that is changed changes the logits") {

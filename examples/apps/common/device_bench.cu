@@ -2,6 +2,7 @@
 #include "cold_layers.hpp"
 #include "device_bench.hpp"
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -62,7 +63,8 @@ device_description find_device() {
             device.multiprocessors,
             device.driver,
             device.runtime,
-            qtk_bench::read_bandwidth(device, cudaStream_t{})};
+            qtk_bench::read_bandwidth(device, cudaStream_t{}),
+            device.cache_bytes};
 }
 
 device_times time_on_device(qtk::any_qmatrix const& weight,
@@ -80,6 +82,39 @@ device_times time_on_device(qtk::any_qmatrix const& weight,
     times.one_row = time_rows(layers, 1, runs, warmup, stream);
     times.rows = time_rows(layers, rows, runs, warmup, stream);
     return times;
+}
+
+struct device_product::layers {
+    cudaStream_t stream{};
+    qtk_bench::cold_layers cold;
+    std::size_t calls = 0;
+};
+
+device_product::device_product(qtk::any_qmatrix const& weight,
+                               qtk::layer_activations const& activations, std::size_t rows,
+                               bool has_cold_weights) {
+    static qtk_bench::device_facts const device = require_device();
+    cudaStream_t const stream{};
+    qtk::cuda::linear_options const how{
+        .activations = activations_of(activations),
+        .threshold = activations.threshold,
+        .multiprocessors = static_cast<unsigned>(device.multiprocessors)};
+    std::size_t const most_copies = has_cold_weights ? static_cast<std::size_t>(-1) : 1;
+    layers_ = std::make_unique<layers>(
+        layers{stream, qtk_bench::cold_layers(weight, how, device, stream, most_copies)});
+    layers_->cold.give(rows);
+}
+device_product::~device_product() = default;
+std::size_t device_product::bytes() const {
+    return layers_->cold.front().bytes();
+}
+void device_product::multiply(std::size_t times) {
+    for (std::size_t i = 0; i < times; ++i) layers_->cold.run(layers_->calls++);
+    qtk::cuda::check(cudaStreamSynchronize(layers_->stream), "cudaStreamSynchronize");
+}
+
+void synchronize_device() {
+    qtk::cuda::check(cudaStreamSynchronize(cudaStream_t{}), "cudaStreamSynchronize");
 }
 
 }  // namespace app

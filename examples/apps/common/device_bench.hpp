@@ -9,6 +9,7 @@
 #include <qtk/model/rounded_activations.hpp>
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct device_description {
     int sm = 0, multiprocessors = 0;
     int driver = 0, runtime = 0;  ///< 13000 is 13.0
     double read_bandwidth = 0.0;  ///< bytes a second, measured now
+    std::size_t cache_bytes = 0;  ///< of the second level
 };
 
 /// What to do where there is no device or no CUDA in the program.
@@ -42,5 +44,25 @@ struct device_times {
 [[nodiscard]] device_times time_on_device(qtk::any_qmatrix const& weight,
                                           qtk::layer_activations const& activations,
                                           std::size_t rows, std::size_t runs, std::size_t warmup);
+
+/// Y = X W^T on the device, with `rows` rows of X, again and again. Throws like time_on_device().
+class device_product {
+  public:
+    /// With cold weights each call finds them outside the cache; else there is one copy of them.
+    device_product(qtk::any_qmatrix const& weight, qtk::layer_activations const& activations,
+                   std::size_t rows, bool has_cold_weights);
+    ~device_product();
+    /// Of the weights as the device holds them, one copy.
+    [[nodiscard]] std::size_t bytes() const;
+    /// So many products; comes back when the last one is done.
+    void multiply(std::size_t times);
+
+  private:
+    struct layers;
+    std::unique_ptr<layers> layers_;
+};
+
+/// Waits for all work of the device.
+void synchronize_device();
 
 }  // namespace app

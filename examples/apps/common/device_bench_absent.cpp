@@ -22,4 +22,21 @@ device_times time_on_device(qtk::any_qmatrix const&, qtk::layer_activations cons
     refuse();
 }
 
+struct device_product::layers {};
+device_product::device_product(qtk::any_qmatrix const&, qtk::layer_activations const&, std::size_t,
+                               bool) {
+    refuse();
+}
+device_product::~device_product() = default;
+std::size_t device_product::bytes() const {
+    refuse();
+}
+void device_product::multiply(std::size_t) {
+    refuse();
+}
+
+void synchronize_device() {
+    refuse();
+}
+
 }  // namespace app

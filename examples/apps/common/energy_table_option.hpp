@@ -11,6 +11,7 @@
 #include <qtk/energy/table_json.hpp>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include "did_you_mean.hpp"
 #include <algorithm>
@@ -49,6 +50,10 @@ class any_energy_table {
                 if constexpr (requires { one.static_watts; }) static_watts = one.static_watts;
             },
             table_);
+        if (static_watts > 0.0)
+            ignores += std::string(ignores.empty() ? "" : ", ") +
+                       "static power unless a time is given (" +
+                       fmt::format("{:.3g}", static_watts) + " W)";
     }
 
     std::string name, citation, ignores;

@@ -18,9 +18,13 @@ generation generate(qtk::decoder const& network, std::span<std::int32_t const> p
     qtk::sampler next(options.sampling);
     generation made;
     made.prompt = prompt.size();
+    auto const joules = [&] { return options.meter ? options.meter() : 0.0; };
+    double const joules_before = joules();
     auto start = clock::now();
     std::int32_t token = next(network.next_logits(prompt, past));
     made.prefill_seconds = seconds_since(start);
+    double const joules_between = joules();
+    made.prefill_joules = joules_between - joules_before;
     start = clock::now();
     while (made.tokens.size() < options.tokens && token != options.stop) {
         made.tokens.push_back(token);
@@ -30,6 +34,7 @@ generation generate(qtk::decoder const& network, std::span<std::int32_t const> p
         ++made.decoded;
     }
     made.decode_seconds = seconds_since(start);
+    made.decode_joules = joules() - joules_between;
     made.kv_bytes = past.bytes();
     return made;
 }

@@ -25,12 +25,15 @@ struct generation_options {
     qtk::sampling_options sampling;
     qtk::kv_format kv;
     std::optional<std::int32_t> stop;  ///< Ends the text; not part of it.
+    std::function<double()>
+        meter{};  ///< Joules so far; read between the parts, outside their times.
 };
 
 struct generation {
     std::vector<std::int32_t> tokens;  ///< The new ones.
     double prefill_seconds = 0.0;      ///< To read the prompt: until the first token is known.
     double decode_seconds = 0.0;       ///< For the tokens after the first.
+    double prefill_joules = 0.0, decode_joules = 0.0;  ///< By the meter; 0 without one.
     std::size_t prompt = 0, decoded = 0, kv_bytes = 0;
 
     [[nodiscard]] double prefill_rate() const noexcept {

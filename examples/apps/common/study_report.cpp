@@ -21,7 +21,8 @@ std::vector<std::string> header_of(study_result const& study) {
     std::vector<std::string> header{
         "format", "bits/weight",     "layers MB",        "tokens/s",    "sd",
         "median", "speed-up [95 %]", "prefill speed-up", "energy/token"};
-    if (study.rows.front().measured_joules) header.push_back("measured");
+    if (study.rows.front().measured_joules)
+        header.insert(header.end(), {"measured: decode/token", "prefill/token"});
     if (study.rows.front().figures) {
         header.push_back("perplexity [95 %]");
         header.push_back("KL");
@@ -39,7 +40,9 @@ std::vector<std::string> cells_of(study_row const& row) {
                                    interval_text(row.speed_up, 2),
                                    interval_text(row.prefill_speed_up, 2),
                                    qtk::to_string(qtk::joules(row.modelled_joules))};
-    if (row.measured_joules) cells.push_back(qtk::to_string(qtk::joules(*row.measured_joules)));
+    if (row.measured_joules)
+        for (double const measured : {*row.decode_joules, *row.prefill_joules})
+            cells.push_back(qtk::to_string(qtk::joules(measured)));
     if (row.figures) {
         cells.push_back(interval_text(row.figures->geomean, 2));
         cells.push_back(fmt::format("{:.5f}", row.figures->divergence.kl));
@@ -96,7 +99,7 @@ void add_charts(html_page& page, study_result const& study) {
         double const mb = 1e-6 * static_cast<double>(row.model_bytes);
         memory.push_back({row.format, mb, mb, mb});
         gain.push_back({row.format, row.speed_up.value, row.speed_up.low, row.speed_up.high});
-        double const microjoules = 1e6 * row.measured_joules.value_or(row.modelled_joules);
+        double const microjoules = 1e6 * row.decode_joules.value_or(row.modelled_joules);
         energy.push_back({row.format, microjoules, microjoules, microjoules});
         if (row.figures)
             trade.push_back({row.format, row.bits_per_weight, row.figures->geomean.value});
@@ -109,7 +112,7 @@ void add_charts(html_page& page, study_result const& study) {
     if (!trade.empty())
         page.figure(draw_points("Perplexity against bits per weight", "bits per weight",
                                 "perplexity (geometric mean)", trade));
-    page.figure(draw_bars(is_measured ? "Energy per token, measured (packages)"
+    page.figure(draw_bars(is_measured ? "Energy per decoded token, measured (packages)"
                                       : "Energy per token, modelled (layers)",
                           "microjoules", energy));
 }
@@ -146,7 +149,9 @@ void add_texts(html_page& page, study_result const& study) {
 std::string study_table(study_result const& study) {
     text_table table(header_of(study));
     for (study_row const& row : study.rows) table.add(cells_of(row));
-    std::string text = table.str() + "\n" + doubt_sentence(study) + "\n";
+    std::string text = table.str() +
+                       "\nModelled energy, one token at batch 1: " + study.energy_note + ".\n" +
+                       doubt_sentence(study) + "\n";
     for (std::string const& doubt : study.doubts) text += "  " + doubt + "\n";
     for (study_row const& row : study.rows)
         if (row.outliers)
@@ -163,7 +168,8 @@ json study_json(std::vector<study_result> const& studies, study_options const& o
                 {"warmup", options.warmup},
                 {"new_tokens", options.new_tokens},
                 {"seed", options.seed},
-                {"energy_table", options.energy_table},
+                {"energy_table", studies.front().energy_table},
+                {"energy_note", studies.front().energy_note},
                 {"models", json::array()}};
     for (study_result const& study : studies) {
         json model{{"model", study.model},
@@ -191,7 +197,11 @@ json study_json(std::vector<study_result> const& studies, study_options const& o
                          {"tokens", row.tokens},
                          {"text", row.text},
                          {"same_tokens", row.same_tokens}};
-            if (row.measured_joules) figures["measured_joules_per_token"] = *row.measured_joules;
+            if (row.measured_joules) {
+                figures["measured_joules_per_token"] = *row.measured_joules;
+                figures["measured_prefill_joules_per_token"] = *row.prefill_joules;
+                figures["measured_decode_joules_per_token"] = *row.decode_joules;
+            }
             if (row.outliers) figures["outlier_columns"] = *row.outliers;
             if (row.figures) {
                 json ppl = json::object();
@@ -232,7 +242,8 @@ std::string study_markdown(std::vector<study_result> const& studies, study_optio
         for (study_row const& row : study.rows) text += line(cells_of(row));
         text += "\n";
         for (std::string const& sentence : conclusions(study)) text += "- " + sentence + "\n";
-        text += "\n" + doubt_sentence(study) + "\n";
+        text += "\nModelled energy, one token at batch 1: " + study.energy_note + ".\n\n" +
+                doubt_sentence(study) + "\n";
         for (std::string const& doubt : study.doubts) text += "- " + doubt + "\n";
         text += "\n";
     }
@@ -263,11 +274,10 @@ std::string study_html(std::vector<study_result> const& studies, study_options c
         add_charts(page, study);
         if (&study == &studies.back()) add_size_chart(page, studies);
         bool const is_measured = study.rows.front().measured_joules.has_value();
-        page.paragraph(
-            fmt::format("Energy is {} ({}). Memory is read at {:.1f} GB/s here. {}",
-                        is_measured ? "measured and modelled" : "modelled",
-                        is_measured ? study.meter : options.energy_table + "; " + study.meter,
-                        study.bandwidth * 1e-9, study.protocol));
+        page.paragraph(fmt::format("Energy is {} ({}). Memory is read at {:.1f} GB/s here. {}",
+                                   is_measured ? "measured and modelled" : "modelled",
+                                   study.energy_note + "; " + study.meter, study.bandwidth * 1e-9,
+                                   study.protocol));
         if (!study.rows.front().text.empty()) add_texts(page, study);
     }
     return page.str();

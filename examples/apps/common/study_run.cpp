@@ -4,13 +4,13 @@
 #include <qtk/core/random.hpp>
 #include <qtk/energy/meter.hpp>
 #include <qtk/energy/model.hpp>
-#include <qtk/energy/published.hpp>
 #include <qtk/stats/rank_test.hpp>
 #include <qtk/stats/student.hpp>
 #include <qtk/stats/summary.hpp>
 
 #include <fmt/format.h>
 
+#include "energy_table_option.hpp"
 #include "environment.hpp"
 #include "generation.hpp"
 #include <algorithm>
@@ -41,7 +41,7 @@ qtk::operand operand_of(qtk::layer_format const& format) {
 }
 
 double modelled_joules(language_model const& model, qtk::layer_format const& format,
-                       std::string const& table_name) {
+                       any_energy_table const& table) {
     std::vector<qtk::layer_work> work;
     model.network().for_each_linear([&](qtk::linear const& layer) {
         work.push_back(
@@ -50,9 +50,7 @@ double modelled_joules(language_model const& model, qtk::layer_format const& for
                           .weight = operand_of(format),
                           .weight_storage_bits = 8.0 * static_cast<double>(layer.weight_bytes())}));
     });
-    return qtk::with_energy_table(table_name, [&](auto const& table) {
-        return qtk::estimate_energy(std::span<qtk::layer_work const>(work), table).total().count();
-    });
+    return qtk::estimate_energy(std::span<qtk::layer_work const>(work), table).total().count();
 }
 
 /// What in the turns of a format says that the machine did not hold still.
@@ -92,8 +90,11 @@ study_result run_study(language_model const& base, study_options const& options,
                        study_progress const& progress) {
     auto const formats = parse_formats(options.formats);
     auto const head = options.head.parse();
+    any_energy_table const table = find_energy_table(options.energy_table);
 
     study_result result;
+    result.energy_table = table.name;
+    result.energy_note = qtk::report_line(table);
     result.model = base.name();
     result.parameters = base.parameters();
     result.load_before = environment::now().load;
@@ -120,30 +121,42 @@ study_result run_study(language_model const& base, study_options const& options,
         row.layer_bytes = models.back().layer_bytes();
         row.model_bytes = models.back().model_bytes();
         row.bytes_per_token = models.back().bytes_per_token();
-        row.modelled_joules = modelled_joules(models.back(), format, options.energy_table);
+        row.modelled_joules = modelled_joules(models.back(), format, table);
         result.rows.push_back(std::move(row));
     }
 
-    qtk::rapl_meter meter;
+    qtk::rapl_meter meter(options.powercap);
     result.meter = meter.description();
     std::vector<std::vector<double>> decode(formats.size()), prefill(formats.size());
-    std::vector<double> joules(formats.size());
-    std::vector<std::size_t> decoded(formats.size());
+    struct phase {
+        double joules = 0.0;
+        std::size_t tokens = 0;
+    };
+    std::vector<phase> reading(formats.size()), writing(formats.size());
+    std::vector<std::size_t> made_tokens(formats.size());
+    std::function<double()> const counter =
+        meter.is_present() ? std::function<double()>([&] { return meter.read().count(); })
+                           : nullptr;
     for (std::size_t turn = 0; turn < options.warmup + options.runs; ++turn)
         for (std::size_t step = 0; step < formats.size(); ++step) {
             // Each turn starts with another format: none is always the first after the pause.
             std::size_t const i = (step + turn) % formats.size();
             progress(fmt::format("run {} of {}: {}", turn + 1, options.warmup + options.runs,
                                  formats[i].name));
-            double const before = meter.is_present() ? meter.read().count() : 0.0;
-            generation const made =
-                generate(models[i].network(), prompt,
-                         {.tokens = options.new_tokens, .sampling = {}, .kv = {}, .stop = {}});
+            generation const made = generate(models[i].network(), prompt,
+                                             {.tokens = options.new_tokens,
+                                              .sampling = {},
+                                              .kv = {},
+                                              .stop = {},
+                                              .meter = counter});
             result.rows[i].kv_bytes = made.kv_bytes;
             result.rows[i].tokens = made.tokens;
             if (turn < options.warmup) continue;
-            if (meter.is_present()) joules[i] += meter.read().count() - before;
-            decoded[i] += made.tokens.size();
+            reading[i].joules += made.prefill_joules;
+            reading[i].tokens += made.prompt;
+            writing[i].joules += made.decode_joules;
+            writing[i].tokens += made.decoded;
+            made_tokens[i] += made.tokens.size();
             decode[i].push_back(made.decode_rate());
             prefill[i].push_back(made.prefill_rate());
         }
@@ -153,7 +166,12 @@ study_result run_study(language_model const& base, study_options const& options,
         row.prefill = sample_figures(prefill[i]);
         row.speed_up = paired_ratio(decode[i], decode[0]);
         row.prefill_speed_up = paired_ratio(prefill[i], prefill[0]);
-        if (meter.is_present()) row.measured_joules = joules[i] / static_cast<double>(decoded[i]);
+        if (meter.is_present()) {
+            row.prefill_joules = reading[i].joules / static_cast<double>(reading[i].tokens);
+            row.decode_joules = writing[i].joules / static_cast<double>(writing[i].tokens);
+            row.measured_joules =
+                (reading[i].joules + writing[i].joules) / static_cast<double>(made_tokens[i]);
+        }
         auto const& first = result.rows[0].tokens;
         row.same_tokens = static_cast<std::size_t>(std::ranges::mismatch(row.tokens, first).in1 -
                                                    row.tokens.begin());

@@ -22,7 +22,8 @@ namespace app {
 struct study_options {
     std::vector<std::string> formats;  ///< The first is the baseline.
     head_option head;
-    std::string prompt, energy_table = "quadratic_linear_1_200";
+    std::string prompt, energy_table = "quadratic_linear_1_200",
+                        powercap = "/sys/class/powercap";  ///< Where Linux shows RAPL's counters.
     std::size_t runs = 100, warmup = 10, prompt_tokens = 64, new_tokens = 32;
     std::uint64_t seed = 0;
     text_options text;
@@ -45,9 +46,10 @@ struct study_row {
     sample_figures decode, prefill;   ///< Tokens per second.
     qtk::interval_estimate speed_up;  ///< Of decoding; geometric mean of the turns' ratios, 95 %.
     qtk::interval_estimate prefill_speed_up;
-    std::optional<quality> figures;         ///< None without a tokenizer.
-    double modelled_joules = 0.0;           ///< Per token, of the layers.
-    std::optional<double> measured_joules;  ///< Per token, where there is a meter.
+    std::optional<quality> figures;  ///< None without a tokenizer.
+    double modelled_joules = 0.0;    ///< Per token, of the layers.
+    /// Per token, where there is a meter: of the prompt, of those decoded one by one, and all joules per new one.
+    std::optional<double> prefill_joules, decode_joules, measured_joules;
     std::optional<double> outliers;
     std::vector<std::int32_t> tokens;  ///< Of the last turn.
     std::string text;
@@ -57,6 +59,7 @@ struct study_row {
 
 struct study_result {
     std::string model, protocol;
+    std::string energy_table, energy_note;  ///< The table's name; source and what it ignores.
     std::size_t parameters = 0;
     std::string prompt;
     std::vector<study_row> rows;

@@ -3,7 +3,6 @@
 
 #include <qtk/core/spelling.hpp>
 #include <qtk/energy/joules.hpp>
-#include <qtk/energy/published.hpp>
 #include <qtk/io/atomic_file.hpp>
 #include <qtk/io/tokenizer.hpp>
 #include <qtk/version.hpp>
@@ -13,6 +12,7 @@
 
 #include "commands.hpp"
 #include "common_options.hpp"
+#include "energy_table_option.hpp"
 #include "environment.hpp"
 #include "evaluation_text.hpp"
 #include "output.hpp"
@@ -63,7 +63,10 @@ json to_json(quickstart_row const& row, std::string const& energy_table) {
             {"energy_table", energy_table}};
 }
 
-std::string csv_of(std::vector<quickstart_row> const& rows, std::string const& energy_table) {
+std::string csv_of(std::vector<quickstart_row> const& rows, std::string energy_table) {
+    // The name in a user's file may be anything.
+    std::ranges::replace_if(
+        energy_table, [](char c) { return c == ',' || c == '"' || c == '\n'; }, '_');
     std::string text =
         "scheme,bits_per_weight,bytes,model_bytes,sqnr_db_mean,sqnr_db_min,ppl_geomean,ppl_geomean_"
         "low,"
@@ -131,7 +134,7 @@ void run_quickstart(quickstart_options const& options) {
     std::vector<row_scheme> schemes;
     for (std::string const& text : options.schemes) schemes.push_back(parse_row_scheme(text));
     if (schemes.empty()) throw qtk::value_error("--schemes: expected at least one scheme");
-    qtk::with_energy_table(options.energy_table, [](auto const&) {});
+    any_energy_table const table = find_energy_table(options.energy_table);
     require_free(options, schemes);
     qtk::perplexity_protocol protocol{.windows = parse_windows(options.windows)};
     qtk::line_range const lines = options.texts.empty() ? qtk::evaluation_lines : qtk::all_lines;
@@ -156,9 +159,8 @@ void run_quickstart(quickstart_options const& options) {
         human,
         "{}: {} linear layers, {} weights are quantized and run from their packed codes.\n{}\n",
         name, work.layers(), with_commas(work.weights()), sentence);
-    fmt::print(human,
-               "Energy is modelled ({}), for the quantized layers, one token at batch 1.\n\n",
-               options.energy_table);
+    fmt::print(human, "Energy is modelled, for the quantized layers, one token at batch 1: {}.\n\n",
+               qtk::report_line(table));
     std::fflush(human);
 
     std::vector<quickstart_row> rows;
@@ -168,7 +170,7 @@ void run_quickstart(quickstart_options const& options) {
             std::string const label =
                 fmt::format("[{}/{}] {}", rows.size() + 1, schemes.size(), scheme.name);
             line.show(label + ": quantizing");
-            quickstart_row row = work.apply(scheme, options.energy_table);
+            quickstart_row row = work.apply(scheme, table);
             work.measure(row, corpus, protocol, options.seed,
                          [&](std::size_t done, std::size_t total) {
                              line.show(fmt::format("{}: window {} of {}", label, done, total));
@@ -182,11 +184,12 @@ void run_quickstart(quickstart_options const& options) {
     if (!options.json.empty()) {
         json report{{"schema", "qtk.quickstart/1"}, {"model", name},
                     {"protocol", sentence},         {"environment", environment::now().to_json()},
-                    {"seed", options.seed},         {"rows", json::array()}};
-        for (auto const& row : rows) report["rows"].push_back(to_json(row, options.energy_table));
+                    {"seed", options.seed},         {"energy_note", qtk::report_line(table)},
+                    {"rows", json::array()}};
+        for (auto const& row : rows) report["rows"].push_back(to_json(row, table.name));
         deliver(options.json, report);
     }
-    if (!options.csv.empty()) deliver(options.csv, csv_of(rows, options.energy_table));
+    if (!options.csv.empty()) deliver(options.csv, csv_of(rows, table.name));
 }
 
 void add_quickstart(CLI::App& program) {
@@ -213,10 +216,7 @@ void add_quickstart(CLI::App& program) {
         ->delimiter(',');
     quickstart.add_option("--windows", options.windows, "windows of each language, or all")
         ->capture_default_str();
-    quickstart
-        .add_option("--energy-table", options.energy_table,
-                    "quadratic_linear_1_200, horowitz_45nm or tpu_7nm")
-        ->capture_default_str();
+    add_energy_table(quickstart, options.energy_table);
     quickstart.add_option("--save", options.save,
                           "existing folder for the quantized models, as safetensors");
     quickstart.add_flag("--force", options.is_forced, "replace files that are already there");

@@ -5,7 +5,6 @@
 
 #include <qtk/core/spelling.hpp>
 #include <qtk/energy/model.hpp>
-#include <qtk/energy/published.hpp>
 #include <qtk/format/half.hpp>
 #include <qtk/io/qmatrix_file.hpp>
 #include <qtk/model/load.hpp>
@@ -58,7 +57,7 @@ quickstart_model::quickstart_model(std::filesystem::path const& folder)
     });
 }
 
-quickstart_row quickstart_model::apply(row_scheme const& scheme, std::string const& energy_table) {
+quickstart_row quickstart_model::apply(row_scheme const& scheme, any_energy_table const& table) {
     quickstart_row row;
     row.scheme = scheme;
     std::vector<qtk::layer_work> work;
@@ -95,9 +94,8 @@ quickstart_row quickstart_model::apply(row_scheme const& scheme, std::string con
         row.sqnr_db_mean = sum / static_cast<double>(index);
         row.sqnr_db_min = least;
     }
-    row.joules_per_token = qtk::with_energy_table(energy_table, [&](auto const& table) {
-        return qtk::estimate_energy(std::span<qtk::layer_work const>(work), table).total().count();
-    });
+    row.joules_per_token =
+        qtk::estimate_energy(std::span<qtk::layer_work const>(work), table).total().count();
     with_file(scheme, [&](qtk::safetensors_writer const& writer) {
         row.model_bytes = static_cast<std::size_t>(writer.size_bytes());
     });

@@ -9,6 +9,7 @@
 #include <qtk/io/safetensors_writer.hpp>
 #include <qtk/model/decoder.hpp>
 
+#include "energy_table_option.hpp"
 #include "quickstart.hpp"
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +31,7 @@ class quickstart_model {
     [[nodiscard]] std::size_t weights() const noexcept { return weights_; }
 
     /// Puts the scheme's weights into the model; gives size, error and energy, the perplexities still empty.
-    [[nodiscard]] quickstart_row apply(row_scheme const& scheme, std::string const& energy_table);
+    [[nodiscard]] quickstart_row apply(row_scheme const& scheme, any_energy_table const& table);
     /// Runs the model as it is now and fills in the perplexities with their intervals.
     void measure(quickstart_row& row, std::span<qtk::language_tokens const> corpus,
                  qtk::perplexity_protocol const& protocol, std::uint64_t seed,

@@ -6,6 +6,7 @@
 
 #include "commands.hpp"
 #include "common_options.hpp"
+#include "energy_table_option.hpp"
 #include "environment.hpp"
 #include "format_options.hpp"
 #include "language_model.hpp"
@@ -48,6 +49,7 @@ void run(study_command const& command) {
     // A slip of the pen must show before hours of work.
     static_cast<void>(parse_formats(how.formats, "--schemes"));
     static_cast<void>(how.head.parse());
+    static_cast<void>(find_energy_table(how.energy_table));
     fs::create_directories(command.folder);
 
     std::vector<std::string> models = command.models;
@@ -103,9 +105,10 @@ void add_study(CLI::App& program) {
     command.add_option("--prompt-tokens", how.prompt_tokens, "of a synthetic model")
         ->capture_default_str();
     command.add_option("--new-tokens", how.new_tokens, "of a run")->capture_default_str();
+    add_energy_table(command, how.energy_table);
     command
-        .add_option("--energy-table", how.energy_table,
-                    "quadratic_linear_1_200, horowitz_45nm or tpu_7nm")
+        .add_option("--powercap", how.powercap,
+                    "where Linux shows the RAPL counters that measure the energy")
         ->capture_default_str();
     command.add_flag("!--no-quality", how.has_quality, "speed, memory and energy alone");
     how.text.add_to(command);

@@ -35,7 +35,8 @@ namespace {
 
 struct calibrate_options {
     energy_source_options source;
-    std::vector<std::string> formats{"fp32", "i8/channel@bf16", "w8a8", "w4a8"};
+    std::vector<std::string> formats;  ///< Those of the device where none is given.
+    std::string device = "cpu";
     calibration_plan_options plan;
     std::string observations, out, name, report, simulate, json_target;
     double noise = 0.02, held_out = 0.2;
@@ -43,6 +44,10 @@ struct calibrate_options {
     bool is_plan_only = false, is_fit_only = false;
 
     [[nodiscard]] std::FILE* human() const noexcept { return json_target == "-" ? stderr : stdout; }
+    [[nodiscard]] bool is_cuda() const { return device == "cuda"; }
+    [[nodiscard]] calibration_device find_device() const {
+        return is_cuda() ? calibration_device::cuda() : calibration_device::cpu();
+    }
     [[nodiscard]] std::string table_path() const {
         return out.empty() ? std::string("energy-table.json") : out;
     }
@@ -55,7 +60,9 @@ struct calibrate_options {
         return name.empty() ? std::filesystem::path(table_path()).stem().string() : name;
     }
     void require() const {
-        source.require();
+        if (device != "cpu" && device != "cuda")
+            throw qtk::value_error("--device: expected cpu or cuda, found \"" + device + "\"");
+        source.require(is_cuda());
         bool const is_amount = plan.seconds > 0.0 && std::isfinite(plan.seconds) &&
                                plan.pause_seconds > 0.0 && std::isfinite(plan.pause_seconds) &&
                                (plan.macs == 0.0 || (plan.macs >= 1.0 && std::isfinite(plan.macs)));
@@ -65,12 +72,8 @@ struct calibrate_options {
         if (!(noise >= 0.0 && noise < 0.5))
             throw qtk::value_error(
                 fmt::format("--noise: expected a share from 0 to below 0.5, found {}", noise));
-        int const modes =
-            (is_plan_only ? 1 : 0) + (is_fit_only ? 1 : 0) + (simulate.empty() ? 0 : 1);
-        if (modes > 1 && !(is_plan_only && !is_fit_only))
-            throw qtk::value_error("expected one of --fit-only and --simulate");
-        if (is_plan_only && is_fit_only)
-            throw qtk::value_error("expected one of --plan-only and --fit-only");
+        if (is_fit_only && (is_plan_only || !simulate.empty()))
+            throw qtk::value_error("--fit-only: expected one of it, --plan-only and --simulate");
     }
 };
 
@@ -226,10 +229,8 @@ void require_same(observation_record const& record, std::string const& path,
     for (std::size_t i = 0; i < record.runs.size(); ++i) {
         qtk::kernel_observation const& found = record.runs[i].kernel;
         qtk::planned_run const& expected = plan[i].run;
-        double const macs = qtk::detail::tiled_product(expected.product).m *
-                            qtk::detail::tiled_product(expected.product).n *
-                            qtk::detail::tiled_product(expected.product).k *
-                            static_cast<double>(expected.repeats);
+        qtk::matrix_product const& p = expected.product;
+        double const macs = static_cast<double>(p.m * p.n * p.k * expected.repeats);
         bool const is_same_work = options.plan.macs == 0.0 || expected.repeats == 0 ||
                                   (!found.works.empty() && found.works.front().macs == macs);
         if (found.name != expected.name || !is_same_work)
@@ -243,35 +244,36 @@ void require_same(observation_record const& record, std::string const& path,
         .count();
 }
 
-/// One run between two readings; `meter` is null where a trace will say the joules.
+/// One run between two readings; `meter` reads nothing where a trace will say the joules.
 [[nodiscard]] recorded_run measure(format_run one, calibrate_options const& options,
-                                   cache_sizes const& caches, std::size_t most_bytes,
-                                   qtk::rapl_meter* meter, bool& is_far_enough) {
-    std::optional<calibration_kernel> kernel;
+                                   calibration_device const& device, run_meter const& meter,
+                                   bool& is_far_enough) {
+    std::unique_ptr<calibration_kernel> kernel;
     if (one.format != nullptr) {
-        kernel.emplace(one, caches.last, most_bytes);
+        kernel = make_kernel(one, device);
         is_far_enough = is_far_enough && kernel->is_far_enough();
         // Pages, threads and clocks are there before the first reading.
         static_cast<void>(kernel->multiply_for(0.1 * options.plan.seconds));
     }
     using clock = std::chrono::steady_clock;
     recorded_run result;
-    result.start = seconds_since_1970();
+    // A meter may wait for a fresh value: time counts from when it has one.
+    double const before = meter.read ? meter.read() : 0.0;
     auto const begin = clock::now();
-    qtk::joules const before = meter != nullptr ? meter->read() : qtk::joules{};
+    result.start = seconds_since_1970();
     if (kernel && options.plan.macs > 0.0)
         kernel->multiply(one.run.repeats);
     else if (kernel)
         one.run.repeats = kernel->multiply_for(options.plan.seconds);
     std::this_thread::sleep_for(std::chrono::duration<double>(one.run.pause_seconds));
-    if (meter != nullptr) {
-        result.kernel.joules = (meter->read() - before).count();
+    if (meter.read) {
+        result.kernel.joules = meter.read() - before;
         result.has_joules = true;
     }
     result.kernel.seconds = std::chrono::duration<double>(clock::now() - begin).count();
     result.kernel.name = one.run.name;
     if (kernel) one.run.product.weight_bits = kernel->weight_bits();
-    result.kernel.works = qtk::work_of(one.run, caches.hierarchy());
+    result.kernel.works = qtk::work_of(one.run, device.hierarchy());
     return result;
 }
 
@@ -279,15 +281,15 @@ void measure_and_fit(calibrate_options const& options, std::vector<format_run> c
     std::FILE* const human = options.human();
     std::string const path = options.observation_path();
     environment const where = environment::now();
-    std::string const machine =
-        fmt::format("{} ({}), {} threads", where.cpu, where.isa, where.threads);
     observation_record record;
     auto found = find_observations(path);
     if (options.is_fit_only && !found)
         throw qtk::value_error("--fit-only: there is no file " + path +
                                ". Hint: name one with --observations");
     if (found) record = std::move(*found);
-    if (found && !options.is_fit_only) require_same(record, path, plan, machine, options);
+    calibration_device device;
+    if (!options.is_fit_only) device = options.find_device();
+    if (found && !options.is_fit_only) require_same(record, path, plan, device.name, options);
     if (!record.runs.empty())
         fmt::print(human, "{} {} are taken from {}.\n", record.runs.size(),
                    options.is_fit_only ? "runs" : fmt::format("of {} runs", plan.size()), path);
@@ -300,11 +302,12 @@ void measure_and_fit(calibrate_options const& options, std::vector<format_run> c
                 "{}: {} of {} runs are there. Hint: first run all of them, without --trace: "
                 "--meter trace --observations {}",
                 path, record.runs.size(), plan.size(), path));
-        std::optional<qtk::rapl_meter> meter;
-        if (!options.source.is_trace()) meter.emplace(open_rapl(options.source));
-        std::string const source = meter ? meter->description() : "a trace to come";
+        run_meter meter{"a trace to come", {}};
+        if (!options.source.is_trace())
+            meter = open_meter(options.source, device.is_cuda, device.name);
+        std::string const& source = meter.description;
         if (record.runs.empty())
-            record = {.machine = machine, .meter = source, .date = where.date, .runs = {}};
+            record = {.machine = device.name, .meter = source, .date = where.date, .runs = {}};
         else if (record.meter != source)
             throw qtk::value_error(path + ": was measured by \"" + record.meter +
                                    "\", and the meter is \"" + source +
@@ -312,16 +315,13 @@ void measure_and_fit(calibrate_options const& options, std::vector<format_run> c
         fmt::print(human, "Meter: {}\nMeasuring {} runs; {} is written after each of them.\n",
                    source, missing, path);
         std::fflush(human);
-        cache_sizes const caches = cache_sizes::now();
-        std::size_t const most_bytes = where.memory_bytes / 4;
         bool is_far_enough = true;
         progress_line const line;
         while (record.runs.size() < plan.size()) {
             format_run const& next = plan[record.runs.size()];
             line.show(fmt::format("run {} of {}: {}", record.runs.size() + 1, plan.size(),
                                   next.run.name));
-            record.runs.push_back(measure(next, options, caches, most_bytes,
-                                          meter ? &*meter : nullptr, is_far_enough));
+            record.runs.push_back(measure(next, options, device, meter, is_far_enough));
             write_observations(path, record);
         }
         if (!is_far_enough)
@@ -359,7 +359,12 @@ void run(calibrate_options& options) {
         measure_and_fit(options, {});
         return;
     }
+    if (options.formats.empty())
+        options.formats = options.is_cuda()
+                              ? std::vector<std::string>{"w4", "w8a8", "w4a8"}
+                              : std::vector<std::string>{"fp32", "i8/channel@bf16", "w8a8", "w4a8"};
     options.plan.formats = parse_formats(options.formats);
+    options.plan.is_cuda = options.is_cuda();
     auto plan = plan_of(options.plan);
     if (!options.is_plan_only && options.simulate.empty()) {
         measure_and_fit(options, plan);
@@ -368,7 +373,7 @@ void run(calibrate_options& options) {
     std::string const name = options.simulate.empty() ? "horowitz_45nm" : options.simulate;
     any_energy_table const table = find_energy_table(name);
     expected_plan expected =
-        expect(std::move(plan), options, table, cache_sizes::now().hierarchy());
+        expect(std::move(plan), options, table, options.find_device().hierarchy());
     if (options.is_plan_only)
         show_plan(expected, options, table.name);
     else
@@ -383,10 +388,14 @@ void add_calibrate(CLI::App& program) {
         "calibrate",
         "Fit the energy of operations and bits to a meter, as a table for --energy-table");
     command
+        .add_option("--device", options->device,
+                    "cpu, or cuda: the GPU, with qtk's CUDA kernels, measured by NVML")
+        ->capture_default_str();
+    command
         .add_option(
             "--meter", options->source.meter,
-            "auto or rapl (the processor's counters), trace (the log of another meter); nvml "
-            "measures the GPU alone")
+            "auto, rapl (the processor's counters), nvml (the GPU's, with --device cuda) or "
+            "trace (the log of another meter)")
         ->capture_default_str();
     command.add_option("--trace", options->source.traces,
                        "CSV of seconds,joules that another meter wrote while the runs were made; "
@@ -412,11 +421,10 @@ void add_calibrate(CLI::App& program) {
     command.add_option("--noise", options->noise, "of the rehearsal's joules, a share")
         ->capture_default_str();
     command
-        .add_option(
-            "--schemes,--formats", options->formats,
-            "which products run: fp32, or packed codes such as w8a8, w4a8, w4, i8/channel@bf16")
-        ->delimiter(',')
-        ->capture_default_str();
+        .add_option("--schemes,--formats", options->formats,
+                    "which products run: fp32, or packed codes such as w4; "
+                    "fp32,i8/channel@bf16,w8a8,w4a8 if not given, w4,w8a8,w4a8 on a GPU")
+        ->delimiter(',');
     command.add_option("--seconds", options->plan.seconds, "that a run multiplies")
         ->capture_default_str();
     command.add_option("--macs", options->plan.macs,

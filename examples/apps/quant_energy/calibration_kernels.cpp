@@ -6,6 +6,10 @@
 #include <qtk/quantize_any.hpp>
 #include <qtk/range/minmax.hpp>
 
+#include <fmt/format.h>
+
+#include "device_bench.hpp"
+#include "environment.hpp"
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -41,45 +45,143 @@ qtk::matrix random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed
     return result;
 }
 
+/// Products whose weights should come from DRAM have more of them than lie near.
+bool is_far(qtk::matrix_product const& product) {
+    return product.n * product.k > mebibyte;
+}
+
+double bits_a_weight(std::size_t bytes, qtk::matrix_product const& product) {
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(product.n * product.k);
+}
+
+qtk::any_qmatrix codes_of(format_run const& run, qtk::matrix const& floats) {
+    return qtk::quantize_any(floats, *run.format->scheme, qtk::minmax_range{},
+                             {.name = run.run.name.c_str()});
+}
+
+qtk::layer_activations activations_of(qtk::layer_format const& format) {
+    qtk::layer_activations activations = format.activations;
+    activations.grid.scale = 4.0f / 127.0f;  // of normal values
+    return activations;
+}
+
+class cpu_kernel : public calibration_kernel {
+  public:
+    cpu_kernel(format_run const& run, calibration_device const& device)
+        : input_(random_matrix(run.run.product.m, run.run.product.k, 1)),
+          output_(run.run.product.m, run.run.product.n) {
+        qtk::matrix floats = random_matrix(run.run.product.n, run.run.product.k, 2);
+        bool const is_packed = run.format->scheme.has_value();
+        qtk::weight_matrix unpacked;
+        if (is_packed)
+            unpacked = codes_of(run, floats);
+        else
+            unpacked = std::move(floats);
+        // Each copy in memory of its own.
+        auto const add_copy = [&] {
+            qtk::linear layer(run.run.name, unpacked);
+            if (is_packed) layer.pack(activations_of(*run.format));
+            copies_.push_back(layer.form());
+        };
+        add_copy();
+        std::size_t const bytes = copies_.front().bytes();
+        weight_bits_ = bits_a_weight(bytes, run.run.product);
+        std::size_t const wanted = is_far(run.run.product) ? 2 * device.last_cache / bytes + 1 : 1;
+        std::size_t const most = std::max<std::size_t>(device.most_bytes / bytes, 1);
+        is_far_enough_ = wanted <= most;
+        while (copies_.size() < std::min(wanted, most)) add_copy();
+    }
+
+    void multiply(std::size_t times) override {
+        for (std::size_t i = 0; i < times; ++i) {
+            copies_[next_].multiply(input_.view(), output_.view(), {}, false);
+            next_ = next_ + 1 == copies_.size() ? 0 : next_ + 1;
+        }
+    }
+    [[nodiscard]] double weight_bits() const override { return weight_bits_; }
+    [[nodiscard]] bool is_far_enough() const override { return is_far_enough_; }
+
+  private:
+    std::vector<qtk::weight_matrix> copies_;
+    qtk::matrix input_, output_;
+    std::size_t next_ = 0;
+    double weight_bits_ = 0.0;
+    bool is_far_enough_ = true;
+};
+
+class cuda_kernel : public calibration_kernel {
+  public:
+    explicit cuda_kernel(format_run const& run)
+        : product_(codes_of(run, random_matrix(run.run.product.n, run.run.product.k, 2)),
+                   activations_of(*run.format), run.run.product.m, is_far(run.run.product)),
+          weight_bits_(bits_a_weight(product_.bytes(), run.run.product)) {}
+
+    void multiply(std::size_t times) override { product_.multiply(times); }
+    [[nodiscard]] double weight_bits() const override { return weight_bits_; }
+
+  private:
+    device_product product_;
+    double weight_bits_;
+};
+
 }  // namespace
 
-cache_sizes cache_sizes::now() {
-    cache_sizes found;
+calibration_device calibration_device::cpu() {
+    environment const where = environment::now();
+    calibration_device found{
+        .name = fmt::format("{} ({}), {} threads", where.cpu, where.isa, where.threads),
+        .most_bytes = where.memory_bytes / 4};
     for (int index = 0; index < 8; ++index) {
         std::string const folder =
             "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
         if (first_line(folder + "type") == "Instruction") continue;
         std::size_t const bytes = bytes_in(first_line(folder + "size"));
         std::string const level = first_line(folder + "level");
-        if (level == "1") found.first = bytes;
-        if (level == "2") found.second = bytes;
-        found.last = std::max(found.last, bytes);
+        if (level == "1") found.first_cache = bytes;
+        if (level == "2") found.second_cache = bytes;
+        found.last_cache = std::max(found.last_cache, bytes);
     }
     return found;
 }
 
-qtk::memory_hierarchy cache_sizes::hierarchy() const {
+calibration_device calibration_device::cuda() {
+    device_description const device = find_device();
+    return {.is_cuda = true,
+            .name = device.name,
+            .first_cache = 0,
+            .second_cache = device.cache_bytes,
+            .last_cache = device.cache_bytes,
+            .most_bytes = 0};
+}
+
+qtk::memory_hierarchy calibration_device::hierarchy() const {
     // Products that should lie near have up to half a MiB: where the second cache is smaller, the third holds them.
-    auto const far = static_cast<double>(std::max(second, mebibyte));
-    auto const near = static_cast<double>(first > 0 ? first : 32 * 1024);
+    auto const far = static_cast<double>(std::max(second_cache, mebibyte));
+    // Tiles of a GPU's block lie in 64 KiB of registers and shared memory, whose bits no table prices by themselves.
+    if (is_cuda)
+        return {.memories = {{qtk::memory_level::dram, 0.0}, {qtk::memory_level::sram_1mib, far}},
+                .register_bytes = 65536.0};
+    auto const near = static_cast<double>(first_cache > 0 ? first_cache : 32 * 1024);
     return {.memories = {{qtk::memory_level::dram, 0.0},
                          {qtk::memory_level::sram_1mib, far},
                          {qtk::memory_level::sram_32kib, near}},
             .register_bytes = 256.0};
 }
 
-qtk::multiplication multiplication_of(qtk::layer_format const& format) {
+qtk::multiplication multiplication_of(qtk::layer_format const& format, bool is_cuda) {
     using enum qtk::layer_format::storage;
-    bool const is_float = format.weights == f32;
+    bool const is_float = format.weights == f32 && !is_cuda;
     if (format.is_simulated || format.activations.has_outliers ||
         (!is_float && format.weights != codes))
-        throw qtk::value_error("--formats: \"" + format.name +
-                               "\" has no kernel of its own to calibrate. Hint: fp32, or packed "
-                               "codes such as w8a8, w4a8, w4 or i8/channel@bf16");
+        throw qtk::value_error(
+            "--formats: \"" + format.name + "\" has no kernel of its own to calibrate. Hint: " +
+            (is_cuda ? "packed codes such as w4, w8a8, w4a8"
+                     : "fp32, or packed codes such as w8a8, w4a8, w4 or i8/channel@bf16"));
     if (is_float) return {qtk::operand::floating(32), qtk::operand::floating(32)};
     qtk::activation_type const type = format.activations.type;
+    // Floats are halves on the device.
     return {qtk::operand_of(format.scheme->element),
-            type == qtk::activation_type::f32    ? qtk::operand::floating(32)
+            type == qtk::activation_type::f32    ? qtk::operand::floating(is_cuda ? 16 : 32)
             : type == qtk::activation_type::bf16 ? qtk::operand::bfloat16()
                                                  : qtk::operand::integer(8)};
 }
@@ -89,7 +191,7 @@ std::vector<format_run> plan_of(calibration_plan_options const& options) {
         .formats = {}, .replicates = options.replicates, .pause_seconds = options.pause_seconds};
     if (options.macs > 0.0) how.macs = options.macs;
     for (qtk::layer_format const& format : options.formats) {
-        auto const product = multiplication_of(format);
+        auto const product = multiplication_of(format, options.is_cuda);
         auto const twin = std::ranges::find(how.formats, product);
         if (twin != how.formats.end())
             throw qtk::value_error(
@@ -113,42 +215,10 @@ std::vector<format_run> plan_of(calibration_plan_options const& options) {
     return plan;
 }
 
-calibration_kernel::calibration_kernel(format_run const& run, std::size_t last_cache,
-                                       std::size_t most_bytes)
-    : input_(random_matrix(run.run.product.m, run.run.product.k, 1)),
-      output_(run.run.product.m, run.run.product.n) {
-    std::size_t const n = run.run.product.n, k = run.run.product.k;
-    qtk::matrix floats = random_matrix(n, k, 2);
-    qtk::weight_matrix unpacked;
-    qtk::layer_activations activations = run.format->activations;
-    activations.static_scale = 4.0f / 127.0f;  // of normal values
-    bool const is_packed = run.format->scheme.has_value();
-    if (is_packed)
-        unpacked = qtk::quantize_any(floats, *run.format->scheme, qtk::minmax_range{},
-                                     {.name = run.run.name.c_str()});
-    else
-        unpacked = std::move(floats);
-    // Each copy in memory of its own.
-    auto const add_copy = [&] {
-        qtk::linear layer(run.run.name, unpacked);
-        if (is_packed) layer.pack(activations);
-        copies_.push_back(layer.form());
-    };
-    add_copy();
-    std::size_t const bytes = copies_.front().bytes();
-    weight_bits_ = 8.0 * static_cast<double>(bytes) / static_cast<double>(n * k);
-    bool const is_far = n * k > mebibyte;
-    std::size_t const wanted = is_far ? 2 * last_cache / bytes + 1 : 1;
-    std::size_t const most = std::max<std::size_t>(most_bytes / bytes, 1);
-    is_far_enough_ = wanted <= most;
-    while (copies_.size() < std::min(wanted, most)) add_copy();
-}
-
-void calibration_kernel::multiply(std::size_t times) {
-    for (std::size_t i = 0; i < times; ++i) {
-        copies_[next_].multiply(input_.view(), output_.view(), {}, false);
-        next_ = next_ + 1 == copies_.size() ? 0 : next_ + 1;
-    }
+std::unique_ptr<calibration_kernel> make_kernel(format_run const& run,
+                                                calibration_device const& device) {
+    if (device.is_cuda) return std::make_unique<cuda_kernel>(run);
+    return std::make_unique<cpu_kernel>(run, device);
 }
 
 std::size_t calibration_kernel::multiply_for(double seconds) {

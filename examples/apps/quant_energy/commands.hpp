@@ -9,6 +9,7 @@ namespace app {
 
 void add_attack(CLI::App& program);
 void add_calibrate(CLI::App& program);
+void add_search(CLI::App& program);
 void add_train(CLI::App& program);
 
 }  // namespace app

@@ -2,11 +2,16 @@
 #include "energy_source.hpp"
 
 #include <qtk/core/error.hpp>
-#include <qtk/energy/nvml.hpp>
+#include <qtk/energy/meter.hpp>
+#include <qtk/energy/nvml_meter.hpp>
+#include <qtk/energy/trace_meter.hpp>
 #include <qtk/io/mapped_file.hpp>
 
 #include <fmt/format.h>
 
+#include "device_bench.hpp"
+#include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace app {
@@ -22,7 +27,8 @@ bool find_joules(std::vector<std::vector<qtk::trace_point>> const& traces, doubl
         qtk::trace_meter meter(points);
         meter.advance(begin - points.front().seconds);
         auto const before = meter.read();
-        meter.advance(seconds);
+        // A run that ends with the trace may end past it by the rounding of its start.
+        meter.advance(std::min(seconds, meter.duration() - meter.elapsed()));
         found = (meter.read() - before).count();
         return true;
     }
@@ -31,32 +37,54 @@ bool find_joules(std::vector<std::vector<qtk::trace_point>> const& traces, doubl
 
 }  // namespace
 
-void energy_source_options::require() const {
-    if (meter == "nvml")
+void energy_source_options::require(bool is_cuda) const {
+    if (meter == "nvml" && !is_cuda)
         throw qtk::value_error(
-            "--meter nvml: NVML measures the GPU, and the kernels of calibrate run on the CPU, "
-            "whose joules it does not see. Hint: run kernels of the GPU between two readings of "
-            "qtk::nvml_meter, write them as observations, and fit them with --fit-only "
-            "--observations FILE (docs/how-to/calibrate-energy.md)");
-    if (meter != "auto" && meter != "rapl" && meter != "trace")
+            "--meter nvml: NVML measures the GPU, and these kernels run on the CPU, whose joules "
+            "it "
+            "does not see. Hint: --device cuda runs kernels of the GPU; joules of other programs "
+            "are fitted with --fit-only --observations FILE (docs/how-to/calibrate-energy.md)");
+    if (meter == "rapl" && is_cuda)
+        throw qtk::value_error(
+            "--meter rapl: RAPL measures the processor, and with --device cuda the kernels run on "
+            "the GPU. Hint: --meter nvml");
+    if (meter != "auto" && meter != "rapl" && meter != "nvml" && meter != "trace")
         throw qtk::value_error("--meter: expected auto, rapl, nvml or trace, found \"" + meter +
                                "\"");
-    if (meter == "rapl" && !traces.empty())
-        throw qtk::value_error("--trace goes with --meter trace, not with rapl");
+    if (meter != "auto" && meter != "trace" && !traces.empty())
+        throw qtk::value_error("--trace goes with --meter trace, not with " + meter);
 }
 
-qtk::rapl_meter open_rapl(energy_source_options const& options) {
-    qtk::rapl_meter meter(options.powercap);
-    if (meter.is_present()) return meter;
-    std::string reason = meter.description();
+run_meter open_meter(energy_source_options const& options, bool is_cuda,
+                     std::string const& device) {
+    constexpr char const* hint =
+        "with --meter trace beside a meter that writes a log; --plan-only shows what would run, "
+        "--simulate TABLE rehearses it";
+    if (is_cuda) {
+        // The fit finds static power itself: idle power stays inside the joules.
+        auto const gpu = std::make_shared<qtk::nvml_meter>(
+            qtk::nvml_options{.synchronize = synchronize_device, .idle_watts = 0.0});
+        if (!gpu->is_present())
+            throw qtk::value_error(
+                "calibrate: nothing here measures the GPU's energy: " + gpu->description() +
+                ". Hint: run it where NVIDIA's driver is, or " + hint);
+        if (gpu->description().find(device) == std::string::npos)
+            throw qtk::value_error(
+                "calibrate: the first device of NVML is another one than CUDA's: " +
+                gpu->description() + ", and " + device +
+                ". Hint: CUDA_DEVICE_ORDER=PCI_BUS_ID in the environment");
+        return {gpu->description(), [gpu] { return gpu->read().count(); }};
+    }
+    auto const processor = std::make_shared<qtk::rapl_meter>(options.powercap);
+    if (processor->is_present())
+        return {processor->description(), [processor] { return processor->read().count(); }};
+    std::string reason = processor->description();
     if (qtk::nvml_library const gpu = qtk::open_nvml(); gpu.functions.init != nullptr)
-        reason += "; NVML is there, but it measures the GPU and not the CPU's kernels";
+        reason += "; NVML is there, but it measures the GPU: --device cuda runs kernels there";
     else
         reason += "; no NVML meter either: " + gpu.absence;
-    throw qtk::value_error(
-        "calibrate: nothing here measures the processor's energy: " + reason +
-        ". Hint: run it as root on a machine with RAPL counters, or with --meter trace beside a "
-        "meter that writes a log; --plan-only shows what would run, --simulate TABLE rehearses it");
+    throw qtk::value_error("calibrate: nothing here measures the processor's energy: " + reason +
+                           ". Hint: run it as root on a machine with RAPL counters, or " + hint);
 }
 
 std::string trace_names(energy_source_options const& options) {

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
         "quant-energy");
     program.set_version_flag("--version", "quant-energy " QTK_VERSION_STRING);
     app::add_calibrate(program);
+    app::add_search(program);
     app::add_train(program);
     app::add_attack(program);
     return app::run_program(program, argc, argv);

@@ -11,6 +11,7 @@
 #include <qtk/core/matrix.hpp>
 #include <qtk/math/hadamard.hpp>
 #include <qtk/method/llm_int8.hpp>
+#include <qtk/model/block_gradient.hpp>
 #include <qtk/model/block_reconstruction.hpp>
 #include <qtk/model/block_statistics.hpp>
 #include <qtk/model/calibrate.hpp>

@@ -8,8 +8,8 @@
 //   pack_layers(model, outcomes);
 //
 // As published, GPTQ and AdaRound show a layer what the quantized layers before it make; here all see the
-// float network, so that one pass over the images serves every scheme. What learns blocks as a whole is
-// calibration by block, and is refused here.
+// float network, so that one pass over the images serves every scheme. Methods that learn a block as a whole
+// (brecq, autoround, omniquant) go through the network from block to block and see what is quantized already.
 #pragma once
 
 #include <qtk/calibration/activation_range.hpp>
@@ -29,6 +29,7 @@
 #include <qtk/model/linear.hpp>
 #include <qtk/model/rotation.hpp>
 #include <qtk/model/vision_model.hpp>
+#include <qtk/model/vision_reconstruction.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -73,14 +74,19 @@ class vision_pass {
         : model_(model), range_(range) {
         std::as_const(model).for_each_linear([&](linear const& layer) {
             layer_plan const p = plan(layer.name());
-            if (p.scheme && p.method.is_by_block())
-                throw value_error(layer.name() + ": " + p.method.name +
-                                  " learns the layers of a block together. Hint: "
-                                  "reconstruct_vision() of model/vision_reconstruction.hpp");
-            if (p.scheme && p.method.find<outlier_step>() != nullptr)
+            plans_.emplace(layer.name(), p);
+            if (!p.scheme) return;
+            if (p.method.find<outlier_step>() != nullptr)
                 throw value_error(layer.name() + ": " + p.method.name +
                                   " has no meaning for images. Hint: rtn");
-            plans_.emplace(layer.name(), p);
+            if (!by_block_) by_block_ = p.method.is_by_block();
+            if (*by_block_ != p.method.is_by_block())
+                throw value_error(layer.name() + ": " + p.method.name +
+                                  " cannot be mixed: either all layers are learned by blocks or "
+                                  "none is");
+            if (*by_block_ && !p.method.transforms.empty())
+                throw value_error(layer.name() + ": " + p.method.name +
+                                  ": blocks of images are learned without changes of inputs");
         });
     }
 
@@ -97,11 +103,26 @@ class vision_pass {
                            step);
         });
     }
-    std::vector<layer_outcome> quantize(vision_statistics const& seen) {
+    std::vector<layer_outcome> quantize(vision_statistics const& seen, pixel_rows images) {
         std::vector<layer_outcome> outcomes;
+        bool const is_by_block = by_block_.value_or(false);
         for_each_planned([&](linear& layer, layer_plan const& plan) {
-            outcomes.push_back(quantized(layer, plan, seen.of(layer.name())));
+            input_statistics const& inputs = seen.of(layer.name());
+            layer_outcome outcome{
+                layer.name(), plan.method.name, *plan.scheme, plan.activations, {}, {}};
+            if (outcome.activations.type == activation_type::a8_static)
+                outcome.activations.grid = calibrated_grid(inputs, range_, plan.activations.grid);
+            if (!is_by_block) round(layer, plan, inputs, outcome);
+            outcomes.push_back(std::move(outcome));
         });
+        if (!is_by_block || outcomes.empty()) return outcomes;
+        // Of several methods the first one's kind counts: plans of images have one.
+        std::visit(
+            [&](auto const& step) {
+                if constexpr (requires { step.is_by_block; })
+                    reconstruct(step, seen, images, outcomes);
+            },
+            plans_.at(outcomes.front().name).method.rounding);
         return outcomes;
     }
 
@@ -159,10 +180,9 @@ class vision_pass {
         rotate_input(layer, hadamard(layer.in(), step.seed));
     }
 
-    layer_outcome quantized(linear& layer, layer_plan const& plan, input_statistics const& seen) {
+    static void round(linear& layer, layer_plan const& plan, input_statistics const& seen,
+                      layer_outcome& outcome) {
         auto const start = std::chrono::steady_clock::now();
-        layer_outcome outcome{
-            layer.name(), plan.method.name, *plan.scheme, plan.activations, {}, {}};
         matrix const weight = layer.form().floats();
         layer_codes codes =
             run_method(plan.method, {layer.name(), *plan.scheme, weight.view(), &seen});
@@ -174,31 +194,68 @@ class vision_pass {
         outcome.note = std::move(codes.note);
         layer.set_weight(std::move(codes.weight.matrix));
         if (!codes.weight.order.empty()) sort_input(layer, codes.weight.order);
-        if (outcome.activations.type == activation_type::a8_static)
-            outcome.activations.grid = calibrated_grid(seen, range_, outcome.activations.grid);
         std::chrono::duration<double> const taken = std::chrono::steady_clock::now() - start;
         outcome.seconds = taken.count();
-        return outcome;
+    }
+
+    /// All layers, block by block.
+    template <typename Options>
+    void reconstruct(learned_step<Options> const& step, vision_statistics const& seen,
+                     pixel_rows images, std::vector<layer_outcome>& outcomes) {
+        auto const start = std::chrono::steady_clock::now();
+        using quantization = typename learned_of<Options>::quantization;
+        auto const make = [&](linear const& layer,
+                              matrix_view<float const> w) -> std::optional<quantization> {
+            layer_plan const& plan = plans_.at(layer.name());
+            if (!plan.scheme) return std::nullopt;
+            return std::optional<quantization>(std::in_place, *plan.scheme, w,
+                                               quantize_options{.name = layer.name().c_str()},
+                                               step.options);
+        };
+        std::vector<layer_activations> activations;
+        std::size_t next = 0;
+        std::as_const(model_).for_each_linear([&](linear const& layer) {
+            bool const is_planned = plans_.at(layer.name()).scheme.has_value();
+            activations.push_back(is_planned ? outcomes[next++].activations : layer_activations{});
+        });
+        reconstructed_network made = reconstruct_vision_model(
+            model_, images, make, {.block = step.block, .is_fisher = step.fisher_windows > 0},
+            activations);
+        std::chrono::duration<double> const taken = std::chrono::steady_clock::now() - start;
+        std::size_t at = 0;
+        next = 0;
+        model_.for_each_linear([&](linear& layer) {
+            std::optional<any_qmatrix>& codes = made.weights[at++];
+            if (!codes) return;
+            layer_outcome& outcome = outcomes[next++];
+            outcome.seconds = taken.count() / static_cast<double>(outcomes.size());
+            matrix const weight = layer.form().floats();
+            layer.set_weight(*std::move(codes));
+            if (plans_.at(layer.name()).method.corrects_bias)
+                correct_bias(layer, weight.view(), layer.form().floats().view(),
+                             seen.of(layer.name()));
+        });
     }
 
     vision_model& model_;
     activation_range const& range_;
     std::map<std::string, layer_plan> plans_;
+    std::optional<bool> by_block_;
 };
 
 }  // namespace detail
 
 /// Quantizes the layers that have a scheme in `plan`, with the statistics of the float model, and gives one
 /// outcome a layer. Layers then hold codes, to be packed. `seen` must have the Hessian of layers whose
-/// method reads one; `images` are seen again by layers whose inputs change. Throws what the methods throw;
-/// value_error for methods that learn blocks or are for text.
+/// method reads one; `images` are seen again where inputs change or blocks are learned. Throws what the
+/// methods throw; value_error for plans that mix methods by layers and by blocks, and for methods for text.
 inline std::vector<layer_outcome> quantize_vision(vision_model& model, vision_plan const& plan,
                                                   vision_statistics const& seen, pixel_rows images,
                                                   activation_range const& range = {}) {
     detail::vision_pass pass(model, plan, range);
-    if (!pass.has_transforms()) return pass.quantize(seen);
+    if (!pass.has_transforms()) return pass.quantize(seen, images);
     pass.transform(seen);
-    return pass.quantize(vision_statistics(model, images, seen.options()));
+    return pass.quantize(vision_statistics(model, images, seen.options()), images);
 }
 /// The same with statistics of its own.
 inline std::vector<layer_outcome> quantize_vision(vision_model& model, vision_plan const& plan,

@@ -44,7 +44,8 @@ struct matrix_product {
 };
 
 /// A convolution as a product: windows as rows. A pass over the activations fetches each distinct
-/// input once (the overlap of windows is used), while its tile is counted with the overlap.
+/// input once (the overlap of windows is used), while its tile is counted with the overlap. Windows
+/// that do not touch each other leave inputs out.
 struct convolution_size {
     std::size_t images = 1, height = 1, width = 1;  ///< of the input
     std::size_t in_channels = 1, out_channels = 1, kernel_height = 1, kernel_width = 1;
@@ -64,12 +65,14 @@ struct convolution_size {
     std::size_t const positions =
         places(layer.height, layer.kernel_height) * places(layer.width, layer.kernel_width);
     auto const inputs = layer.images * layer.in_channels * layer.height * layer.width;
-    return {.m = layer.images * positions,
+    auto const rows = layer.images * positions,
+               depth = layer.in_channels * layer.kernel_height * layer.kernel_width;
+    return {.m = rows,
             .n = layer.out_channels,
-            .k = layer.in_channels * layer.kernel_height * layer.kernel_width,
+            .k = depth,
             .weight = weight,
             .activation = activation,
-            .distinct_inputs = static_cast<double>(inputs)};
+            .distinct_inputs = static_cast<double>(std::min(inputs, rows * depth))};
 }
 
 /// One memory: whose price it has in a table, and how much of a layer it holds.

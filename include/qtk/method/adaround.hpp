@@ -46,7 +46,7 @@ class soft_rounding {
     soft_rounding(scheme const& s, matrix_view<float const> w, quantize_options const& options,
                   adaround_options const& how = {})
         : how_(how),
-          grid_(s, w, options),
+          grid_(s, w, options, learnable_tiles::of_any_height),
           params_(grid_.fit(how.range)),
           choice_(w.rows, w.cols),
           weights_(w.rows, w.cols),

@@ -4,7 +4,8 @@
 // gradient of a loss, and turned into codes in the end. Whose loss it is does not matter: of one
 // layer (layer_reconstruction.hpp) or of a whole block.
 //
-// Schemes: integers, symmetric or not, whose tiles have one row, with scales of one level.
+// Schemes: integers, symmetric or not, with scales of one level. Tiles have one row where scales are learned;
+// where they stay, a tile may have several rows, or be the whole weight.
 #pragma once
 
 #include <qtk/core/abi.hpp>
@@ -39,13 +40,17 @@ namespace detail {
 
 inline namespace QTK_ABI_NS {
 
+/// Which tiles a learned quantization can work with: rows are worked on by several threads.
+enum class learnable_tiles : std::uint8_t { of_one_row, of_any_height };
+
 /// The weight, its tiles, and codes from values in units of the scale: what learned quantizations share.
 class code_grid {
   public:
     /// Copies w, [out, in]. Throws value_error for another scheme than those above, nonfinite_error
     /// for NaN or infinity, which no policy replaces here.
-    code_grid(scheme const& s, matrix_view<float const> w, quantize_options const& options)
-        : scheme_(require_learnable(s, options.name)),
+    code_grid(scheme const& s, matrix_view<float const> w, quantize_options const& options,
+              learnable_tiles tiles = learnable_tiles::of_one_row)
+        : scheme_(require_learnable(s, options.name, tiles)),
           quantizer_(s),
           tiles_(s.grain, w.rows, w.cols),
           weight_(w.rows, w.cols),
@@ -68,7 +73,7 @@ class code_grid {
     template <typename F>
     void for_each_tile(std::size_t r, F const& f) const {
         for (std::size_t j = 0; j < tiles_.across; ++j)
-            f(r * tiles_.across + j, j * tiles_.cols, tiles_.width(j));
+            f(r / tiles_.rows * tiles_.across + j, j * tiles_.cols, tiles_.width(j));
     }
     /// f(r) for every row, on several threads.
     template <typename F>
@@ -109,14 +114,16 @@ class code_grid {
     }
 
   private:
-    static scheme const& require_learnable(scheme const& s, char const* name) {
-        if (fault_of(s) == nullptr && s.element.is_integer() && s.grain.rows == 1 &&
+    static scheme const& require_learnable(scheme const& s, char const* name,
+                                           learnable_tiles tiles) {
+        bool const has_tiles = tiles == learnable_tiles::of_any_height || s.grain.rows == 1;
+        if (fault_of(s) == nullptr && s.element.is_integer() && has_tiles &&
             s.scale != scale_type::e4m3 && s.round != rounding::stochastic)
             return s;
-        throw value_error(std::string(name) +
-                          ": learning needs integers, tiles of one row, scales of one level and "
-                          "rounding to nearest, found " +
-                          to_string(s) + ". Hint: for example i4/g64/asym");
+        throw value_error(std::string(name) + ": learning needs integers, " +
+                          (tiles == learnable_tiles::of_one_row ? "tiles of one row, " : "") +
+                          "scales of one level and rounding to nearest, found " + to_string(s) +
+                          ". Hint: for example i4/g64/asym");
     }
 
     scheme scheme_;

@@ -7,7 +7,7 @@
 //   r = x + output(attention(layers(n)))     n = norm(x), or x where the norms come last
 //   y = r + down(act(gate m) * up m)         m = norm(r), or r;  without `up`: down(act(gate m))
 //
-// Rounding of activations (simulated or packed layers) is passed through as if it were not there.
+// Rounding of activations is passed through as gradient_layer.hpp says.
 #pragma once
 
 #include <qtk/core/contract.hpp>
@@ -21,7 +21,7 @@
 #include <qtk/model/gpt2.hpp>
 #include <qtk/model/gradient_activation.hpp>
 #include <qtk/model/gradient_attention.hpp>
-#include <qtk/model/gradient_linear.hpp>
+#include <qtk/model/gradient_layer.hpp>
 #include <qtk/model/gradient_norm.hpp>
 #include <qtk/model/linear.hpp>
 #include <qtk/model/llama.hpp>
@@ -29,6 +29,7 @@
 #include <qtk/model/opt.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <type_traits>
@@ -81,53 +82,7 @@ struct block_parts {
     }
 };
 
-[[nodiscard]] inline matrix copy_of(matrix_view<float const> m) {
-    matrix copy(m.rows, m.cols);
-    for (std::size_t r = 0; r < m.rows; ++r)
-        std::ranges::copy(m.row(r), copy.view().row(r).begin());
-    return copy;
-}
-
-inline void add_to(matrix_view<float const> more, matrix& sum) {
-    for (std::size_t r = 0; r < more.rows; ++r)
-        for (std::size_t c = 0; c < more.cols; ++c) sum(r, c) += more(r, c);
-}
-
-/// The gradients of one layer, its input transform included: `by_weight` grows unless it is empty, and so
-/// does `by_input`.
-inline void add_layer_gradient(linear const& layer, matrix_view<float const> x,
-                               matrix_view<float const> d, matrix_view<float> by_weight,
-                               matrix_view<float> by_input) {
-    input_transform const* const change = layer.input().get();
-    if (by_weight.rows > 0 && change == nullptr) add_weight_gradient(x, d, by_weight);
-    if (by_weight.rows > 0 && change != nullptr) {
-        matrix changed(x.rows, x.cols);
-        change->apply(x, changed.view());
-        add_weight_gradient(changed.view(), d, by_weight);
-    }
-    if (by_input.data == nullptr) return;
-    matrix decoded;
-    matrix const* weight = layer.form().find<matrix>();
-    if (weight == nullptr) weight = &(decoded = layer.form().floats());
-    if (change == nullptr) return add_input_gradient(weight->view(), d, by_input);
-    matrix by_changed(x.rows, x.cols);
-    add_input_gradient(weight->view(), d, by_changed.view());
-    // The transform is linear, and by rows its transpose is what takes it off a weight.
-    matrix const by_x = change->weight_without(by_changed.view());
-    for (std::size_t r = 0; r < by_x.rows(); ++r)
-        for (std::size_t c = 0; c < by_x.cols(); ++c) by_input(r, c) += by_x(r, c);
-}
-
 }  // namespace detail
-
-/// Zeros of the shapes of a block's linear layers, in the order of for_each_linear().
-template <decoder_block B>
-[[nodiscard]] std::vector<matrix> zero_gradients(B const& block) {
-    std::vector<matrix> zeros;
-    block.for_each_linear(
-        [&](linear const& layer) { zeros.emplace_back(layer.out(), layer.in()); });
-    return zeros;
-}
 
 /// One run of a block, which must live on and stay as it is until the last backward().
 class block_tape {
@@ -231,8 +186,7 @@ class block_tape {
     template <typename F>
     void back_mlp(matrix& d, F& by_weight) const {
         matrix by_inner(inner_.rows(), inner_.cols()), by_up, by_read(d.rows(), d.cols());
-        detail::add_layer_gradient(*parts_.down, inner_.view(), d.view(), by_weight(),
-                                   by_inner.view());
+        add_layer_gradient(*parts_.down, inner_.view(), d.view(), by_weight(), by_inner.view());
         if (parts_.up != nullptr) {
             by_up = matrix(up_.rows(), up_.cols());
             for (std::size_t r = 0; r < by_up.rows(); ++r) {
@@ -243,13 +197,13 @@ class block_tape {
                     by_inner(r, i) *= up_(r, i);
                 }
             }
-            detail::add_layer_gradient(*parts_.up, mlp_normed_.view(), by_up.view(), by_weight(),
-                                       by_read.view());
+            add_layer_gradient(*parts_.up, mlp_normed_.view(), by_up.view(), by_weight(),
+                               by_read.view());
         }
         for (std::size_t r = 0; r < by_inner.rows(); ++r)
             activation_gradient(parts_.act, gate_.view().row(r), by_inner.view().row(r));
-        detail::add_layer_gradient(*parts_.gate, mlp_normed_.view(), by_inner.view(), by_weight(),
-                                   by_read.view());
+        add_layer_gradient(*parts_.gate, mlp_normed_.view(), by_inner.view(), by_weight(),
+                           by_read.view());
         if (parts_.normalizes_first) back_through(*parts_.mlp_norm, middle_, by_read);
         detail::add_to(by_read.view(), d);
     }
@@ -257,8 +211,8 @@ class block_tape {
     template <typename F>
     void back_attention(matrix& d, F& by_weight) const {
         matrix by_attended(attended_.rows(), attended_.cols()), by_qkv(qkv_.rows(), qkv_.cols());
-        detail::add_layer_gradient(*parts_.output, attended_.view(), d.view(), by_weight(),
-                                   by_attended.view());
+        add_layer_gradient(*parts_.output, attended_.view(), d.view(), by_weight(),
+                           by_attended.view());
         attention_operands<float> const by_heads = heads_of(by_qkv);
         causal_attention_gradient(parts_.shape, heads_of(qkv_), by_attended.view(), by_heads);
         if (parts_.angles != nullptr)
@@ -268,10 +222,9 @@ class block_tape {
         for (std::size_t i = parts_.projections.size(); i-- > 0;) {
             linear const& layer = *parts_.projections[i];
             end -= layer.out();
-            detail::add_layer_gradient(
-                layer, normed_.view(),
-                detail::columns(std::as_const(by_qkv).view(), end, layer.out()), by_weight(),
-                by_read.view());
+            add_layer_gradient(layer, normed_.view(),
+                               detail::columns(std::as_const(by_qkv).view(), end, layer.out()),
+                               by_weight(), by_read.view());
         }
         if (parts_.normalizes_first) back_through(*parts_.attention_norm, x_, by_read);
         detail::add_to(by_read.view(), d);
@@ -281,5 +234,21 @@ class block_tape {
     matrix x_, normed_, qkv_, attended_, first_sum_, middle_;
     matrix mlp_normed_, gate_, up_, inner_, sum_, y_;
 };
+
+/// What reconstruct_block() asks of a block (block_reconstruction.hpp).
+template <decoder_block B>
+[[nodiscard]] matrix block_output(B const& block, matrix const& x) {
+    matrix y = x;
+    block.forward(y.view());
+    return y;
+}
+template <decoder_block B>
+[[nodiscard]] std::array<std::size_t, 2> block_shape(B const&, matrix const& x) {
+    return x.shape();
+}
+template <decoder_block B>
+[[nodiscard]] block_tape block_run(B const& block, matrix const& x) {
+    return block_tape(block, x.view());
+}
 
 }  // namespace qtk

@@ -8,10 +8,12 @@
 //                                   F  1, or the squared gradients of the network's loss by y (Fisher)
 //
 // Inputs should be those that the quantized blocks before this one make. Each step draws some windows and
-// moves every layer against dL/dW'. Round to nearest is kept where nothing better is found over all windows.
+// moves every layer against dL/dW'. Round to nearest is kept where nothing better is found over all windows. A
+// block is whatever can be run and run back: one of a decoder (block_gradient.hpp), or a part of a vision network
+// (vision_reconstruction.hpp).
 //
 // Differs from BRECQ: rounding alone is learned or ranges alone, as the learned quantization says; steps of
-// activations are not.
+// activations are not, but the activations are rounded while the weights learn.
 #pragma once
 
 #include <qtk/core/error.hpp>
@@ -22,10 +24,12 @@
 #include <qtk/math/blas.hpp>
 #include <qtk/method/layer_reconstruction.hpp>
 #include <qtk/method/learned.hpp>
-#include <qtk/model/block.hpp>
-#include <qtk/model/block_gradient.hpp>
+#include <qtk/model/gradient_layer.hpp>
+#include <qtk/model/linear.hpp>
+#include <qtk/model/rounded_activations.hpp>
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -49,15 +53,32 @@ struct block_reconstruction_options {
     std::uint64_t seed = 0;  ///< Of the order of windows.
 };
 
-/// What a block is shown, one [t, width] a window. `importance` holds F, or nothing.
+/// What a block is shown: for each window an input [t, width], and of the shape of what the block makes of it
+/// the target and, or nothing, F.
 struct block_samples {
     std::span<matrix const> inputs, targets, importance = {};
+};
+
+/// for_each_linear(f)     its layers, to be changed
+/// block_output(b, x)     what it makes of x
+/// block_shape(b, x)      the shape of that, without running it
+/// block_run(b, x)        a run with an output() and a backward(d, by_weights), as block_tape
+template <typename B>
+concept reconstructible_block = requires(B block, B const fixed, matrix const& x,
+                                         std::span<matrix> by_weights) {
+    block.for_each_linear([](linear&) {});
+    fixed.for_each_linear([](linear const&) {});
+    { block_output(fixed, x) } -> std::same_as<matrix>;
+    { block_shape(fixed, x) } -> std::convertible_to<std::array<std::size_t, 2>>;
+    { view_of(block_run(fixed, x).output()) } -> std::same_as<matrix_view<float const>>;
+    { block_run(fixed, x).backward(x.view(), by_weights) } -> std::same_as<matrix>;
 };
 
 namespace detail {
 
 /// Throws value_error or shape_error if windows do not belong together.
-inline void require_samples(block_samples const& samples) {
+template <reconstructible_block B>
+void require_samples(B const& block, block_samples const& samples) {
     auto const [inputs, targets, importance] = samples;
     if (inputs.empty()) throw value_error("block reconstruction: expected at least one window");
     if (targets.size() != inputs.size() ||
@@ -68,10 +89,10 @@ inline void require_samples(block_samples const& samples) {
             std::to_string(inputs.size()) + " inputs, found " + std::to_string(targets.size()) +
             " and " + std::to_string(importance.size()));
     for (std::size_t i = 0; i < inputs.size(); ++i)
-        if (targets[i].shape() != inputs[i].shape() ||
-            (!importance.empty() && importance[i].shape() != inputs[i].shape()))
-            throw shape_error("block reconstruction: the input, target and weights of window " +
-                              std::to_string(i) + " have different shapes");
+        if (std::array<std::size_t, 2> const made = block_shape(block, inputs[i]);
+            targets[i].shape() != made || (!importance.empty() && importance[i].shape() != made))
+            throw shape_error("block reconstruction: the target and the weights of window " +
+                              std::to_string(i) + " have not the shape of the block's output");
 }
 
 /// Windows in a seeded order, each as often as the others.
@@ -97,11 +118,12 @@ class window_order {
 };
 
 /// The loss L of one window, not yet divided; `gradient`, unless it is empty, becomes factor * dL/dy.
-inline double square_error(block_samples const& samples, std::size_t window, matrix const& y,
-                           matrix_view<float> gradient, double factor) noexcept {
+inline double square_error(block_samples const& samples, std::size_t window,
+                           matrix_view<float const> y, matrix_view<float> gradient,
+                           double factor) noexcept {
     double loss = 0.0;
-    for (std::size_t r = 0; r < y.rows(); ++r)
-        for (std::size_t c = 0; c < y.cols(); ++c) {
+    for (std::size_t r = 0; r < y.rows; ++r)
+        for (std::size_t c = 0; c < y.cols; ++c) {
             double const error =
                 static_cast<double>(y(r, c)) - static_cast<double>(samples.targets[window](r, c));
             double const weight = samples.importance.empty()
@@ -115,12 +137,19 @@ inline double square_error(block_samples const& samples, std::size_t window, mat
 }
 
 /// A block in work, with a learned quantization for each layer that takes part.
-template <decoder_block B, learned_quantization L>
+template <reconstructible_block B, learned_quantization L>
 class block_learner {
   public:
+    /// `activations` of each layer while the weights learn, or none.
     block_learner(B& block, block_samples const& samples, std::vector<std::optional<L>> learned,
-                  block_reconstruction_options const& options)
-        : block_(block), samples_(samples), learned_(std::move(learned)), options_(options) {
+                  block_reconstruction_options const& options,
+                  std::span<layer_activations const> activations)
+        : block_(block),
+          samples_(samples),
+          learned_(std::move(learned)),
+          options_(options),
+          activations_(activations.begin(), activations.end()) {
+        activations_.resize(learned_.size());
         for (std::optional<L> const& layer : learned_)
             if (layer) weights_ += layer->weights().size();
     }
@@ -129,15 +158,17 @@ class block_learner {
         single_threaded_blas const one_thread;
         std::vector<any_qmatrix> nearest, codes;
         for_each_learned([&](linear&, L& l) { nearest.push_back(l.grid().nearest()); });
-        set(nearest);
+        try_out(nearest);
         reconstruction_report report{.nearest = loss(), .learned = 0.0, .steps = 0};
-        if (nearest.empty() || !(report.nearest > 0.0)) return report;
-        learn(static_cast<double>(weights_) / report.nearest);
-        for_each_learned([&](linear&, L& l) { codes.push_back(l.finish()); });
-        set(codes);
-        report.learned = loss();
-        report.steps = options_.steps;
-        if (!report.is_better()) set(nearest);
+        if (!nearest.empty() && report.nearest > 0.0) {
+            for (any_qmatrix const& q : nearest) schemes_.push_back(q.scheme());
+            learn(static_cast<double>(weights_) / report.nearest);
+            for_each_learned([&](linear&, L& l) { codes.push_back(l.finish()); });
+            try_out(codes);
+            report.learned = loss();
+            report.steps = options_.steps;
+        }
+        set(report.steps > 0 && report.is_better() ? codes : nearest);
         return report;
     }
 
@@ -148,16 +179,37 @@ class block_learner {
     void for_each_learned(F const& f) {
         std::size_t i = 0;
         block_.for_each_linear([&](linear& layer) {
-            if (std::optional<L>& learned = learned_[i++]; learned) f(layer, *learned);
+            std::optional<L>& learned = learned_[i];
+            layer_activations const& activations = activations_[i++];
+            if constexpr (std::invocable<F const&, linear&, L&, layer_activations const&>) {
+                if (learned) f(layer, *learned, activations);
+            } else if (learned) {
+                f(layer, *learned);
+            }
         });
     }
     void set(std::vector<any_qmatrix> const& codes) {
         std::size_t i = 0;
         for_each_learned([&](linear& layer, L&) { layer.set_weight(codes[i++]); });
     }
+    /// The codes as they will run: with rounded activations, if any are.
+    void try_out(std::vector<any_qmatrix> const& codes) {
+        set(codes);
+        for_each_learned([](linear& layer, L&, layer_activations const& activations) {
+            if (activations.type != activation_type::f32) layer.simulate(activations);
+        });
+    }
     /// The layers multiply by what the learned quantizations say now.
     void show() {
-        for_each_learned([](linear& layer, L& l) { layer.set_weight(copy_of(l.weights())); });
+        std::size_t i = 0;
+        for_each_learned([&](linear& layer, L& l, layer_activations const& activations) {
+            matrix weights = copy_of(l.weights());
+            scheme const& s = schemes_[i++];
+            if (activations.type == activation_type::f32)
+                layer.set_weight(std::move(weights));
+            else
+                layer.set_weight(simulated_weight{std::move(weights), s, activations});
+        });
     }
     [[nodiscard]] double values() const {
         double count = 0.0;
@@ -169,9 +221,8 @@ class block_learner {
     [[nodiscard]] double loss() const {
         std::vector<double> losses(samples_.inputs.size());
         parallel_for(losses.size(), always_worth_threads, [&](std::size_t i) {
-            matrix y = samples_.inputs[i];
-            block_.forward(y.view());
-            losses[i] = square_error(samples_, i, y, {}, 0.0);
+            matrix const y = block_output(std::as_const(block_), samples_.inputs[i]);
+            losses[i] = square_error(samples_, i, y.view(), {}, 0.0);
         });
         return std::accumulate(losses.begin(), losses.end(), 0.0) / values();
     }
@@ -187,11 +238,12 @@ class block_learner {
         parallel_for(lanes, always_worth_threads, [&](std::size_t lane) {
             sums[lane] = zero_gradients(block_);
             for (std::size_t i = lane; i < batch.size(); i += lanes) {
-                block_tape const tape(block_, samples_.inputs[batch[i]].view());
-                matrix by_output(tape.output().rows(), tape.output().cols());
-                static_cast<void>(square_error(samples_, batch[i], tape.output(), by_output.view(),
-                                               scale / count));
-                static_cast<void>(tape.backward(by_output.view(), sums[lane]));
+                auto const run = block_run(std::as_const(block_), samples_.inputs[batch[i]]);
+                matrix_view<float const> const y = view_of(run.output());
+                matrix by_output(y.rows, y.cols);
+                static_cast<void>(
+                    square_error(samples_, batch[i], y, by_output.view(), scale / count));
+                static_cast<void>(run.backward(by_output.view(), sums[lane]));
             }
         });
         for (std::size_t lane = 1; lane < lanes; ++lane)
@@ -232,6 +284,8 @@ class block_learner {
     block_samples samples_;
     std::vector<std::optional<L>> learned_;
     block_reconstruction_options options_;
+    std::vector<layer_activations> activations_;
+    std::vector<scheme> schemes_;  // of the layers that learn
     std::size_t weights_ = 0;
 };
 
@@ -249,20 +303,26 @@ concept layer_learner = detail::is_optional_learned<
     std::invoke_result_t<F const&, linear const&, matrix_view<float const>>>;
 
 /// Learns the codes of the block's layers together; afterwards the layers hold them, or those of round to
-/// nearest if these are better over all windows. The report gives L of both. Throws value_error or
-/// shape_error for windows that do not belong together, and what `make` throws; the block is as before
-/// then. The same codes for any number of threads. Memory: the block's gradients options.lanes times, a tape
+/// nearest if these are better over all windows. The report gives L of both. Where `activations` are given, one for
+/// each layer in the order of for_each_linear(), those of layers that learn are rounded in all of this, and are
+/// floats again in the end. Throws value_error or shape_error for windows that do not belong together or another
+/// number of activations, and what `make` throws; the block is as before then. The same codes for any number of threads. Memory: the block's gradients options.lanes times, a tape
 /// a thread, and what the learned quantizations hold.
-template <decoder_block B, layer_learner Make>
+template <reconstructible_block B, layer_learner Make>
 reconstruction_report reconstruct_block(B& block, block_samples const& samples, Make const& make,
-                                        block_reconstruction_options const& options = {}) {
+                                        block_reconstruction_options const& options = {},
+                                        std::span<layer_activations const> activations = {}) {
     using learned = std::invoke_result_t<Make const&, linear const&, matrix_view<float const>>;
-    detail::require_samples(samples);
+    detail::require_samples(std::as_const(block), samples);
     std::vector<learned> layers;
     block.for_each_linear(
         [&](linear const& layer) { layers.push_back(make(layer, layer.form().floats().view())); });
+    if (!activations.empty() && activations.size() != layers.size())
+        throw value_error("block reconstruction: expected the activations of " +
+                          std::to_string(layers.size()) + " layers, found " +
+                          std::to_string(activations.size()));
     return detail::block_learner<B, typename learned::value_type>(block, samples, std::move(layers),
-                                                                  options)
+                                                                  options, activations)
         .run();
 }
 

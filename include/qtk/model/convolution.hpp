@@ -143,6 +143,13 @@ class convolution {
         return shape;
     }
 
+    /// Windows that are laid out at a time. Depends on the layer alone: what is rounded together, in LLM.int8(),
+    /// depends on no number of threads.
+    [[nodiscard]] std::size_t rows_of_a_tile() const noexcept {
+        constexpr std::size_t floats = std::size_t{1} << 19;
+        return std::clamp<std::size_t>(floats / std::max<std::size_t>(layer_.in(), 1), 64, 8192);
+    }
+
     /// y [count * height * width, out] from the images. The observer is called with the windows of every
     /// tile in turn, before the layer is applied to them. Throws like output(), and for another y.
     template <typename Observer = no_observer>
@@ -176,11 +183,6 @@ class convolution {
     }
 
   private:
-    /// Depends on the layer alone: what is rounded together, in LLM.int8(), depends on no number of threads.
-    [[nodiscard]] std::size_t rows_of_a_tile() const noexcept {
-        constexpr std::size_t floats = std::size_t{1} << 19;
-        return std::clamp<std::size_t>(floats / std::max<std::size_t>(layer_.in(), 1), 64, 8192);
-    }
     template <typename Observer>
     void finish(matrix_view<float const> x, matrix_view<float> y, convolution_ending end,
                 Observer const& observe) const {

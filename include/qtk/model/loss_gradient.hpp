@@ -12,15 +12,14 @@
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix.hpp>
 #include <qtk/core/matrix_view.hpp>
-#include <qtk/kernel/row_math.hpp>
 #include <qtk/math/blas.hpp>
 #include <qtk/model/attention_heads.hpp>
 #include <qtk/model/block_gradient.hpp>
 #include <qtk/model/decoder.hpp>
+#include <qtk/model/gradient_cross_entropy.hpp>
 #include <qtk/model/gradient_norm.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -38,17 +37,6 @@ struct stream_gradients {
 };
 
 namespace detail {
-
-/// Scores of the next token become factor * (softmax - 1 at the token): dL/dscore. -ln p of the token.
-inline double cross_entropy_gradient(std::span<float> scores, std::size_t token,
-                                     float factor) noexcept {
-    float const top = row_max(scores), target = scores[token];
-    float const sum = row_exp(scores, top);
-    row_map(scores, [scale = factor / sum](float e) { return e * scale; });
-    scores[token] -= factor;
-    return std::log(static_cast<double>(sum)) + static_cast<double>(top) -
-           static_cast<double>(target);
-}
 
 /// The loss, and in `by_hidden` its gradient by what the head is applied to, [t, width].
 inline double head_gradient(decoder const& model, std::span<std::int32_t const> tokens,

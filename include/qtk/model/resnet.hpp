@@ -22,11 +22,13 @@
 #include <qtk/model/convolution.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/pooling.hpp>
 #include <qtk/model/vision_reader.hpp>
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -89,6 +91,14 @@ class resnet_block {
     }
 
     [[nodiscard]] std::size_t out() const noexcept { return convolutions_.back().layer().out(); }
+    /// Two or three, one after the other; the last one adds.
+    [[nodiscard]] std::span<convolution const> convolutions() const noexcept {
+        return convolutions_;
+    }
+    /// What makes the block's input fit; null: it fits.
+    [[nodiscard]] convolution const* downsample() const noexcept {
+        return downsample_ ? &*downsample_ : nullptr;
+    }
 
     template <typename Observer = no_observer>
     [[nodiscard]] image_batch forward(image_batch x, Observer const& observe = {}) const {
@@ -98,6 +108,19 @@ class resnet_block {
         if (downsample_) x = downsample_->made_of(x, {}, observe);
         convolutions_.back().apply(inner, x.pixels(), {.adds = true, .is_relu = true}, observe);
         return x;
+    }
+
+    /// f(product) for every convolution, in that order, of an image; gives the shape of what becomes of it.
+    template <typename F>
+    [[nodiscard]] image_shape for_each_product(image_shape const& image, F& f) const {
+        image_shape inner = image;
+        for (std::size_t i = 0; i + 1 < convolutions_.size(); ++i) {
+            f(product_of(convolutions_[i], inner));
+            inner = convolutions_[i].output(inner);
+        }
+        if (downsample_) f(product_of(*downsample_, image));
+        f(product_of(convolutions_.back(), inner));
+        return convolutions_.back().output(inner);
     }
 
     /// f(layer) for every convolution, in the order of computation: the downsampling one comes before the
@@ -166,15 +189,45 @@ class resnet {
     /// Throws shape_error for images of another number of channels.
     template <typename Observer = no_observer>
     [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
-        image_batch x = stem_.made_of(images, {.is_relu = true}, observe);
-        if (pools_) x = max_pool(x, {.height = 3, .width = 3, .stride = 2, .padding = 1});
+        image_batch x = run_stem(images, observe);
         for (resnet_block const& block : blocks_) x = block.forward(std::move(x), observe);
+        return run_head(x, observe);
+    }
+    /// What comes before the first block: the first convolution, pooled where the stem is large.
+    template <typename Observer = no_observer>
+    [[nodiscard]] image_batch run_stem(pixel_rows images, Observer const& observe = {}) const {
+        image_batch x = stem_.made_of(images, {.is_relu = true}, observe);
+        return pools_ ? max_pool(x, pool) : std::move(x);
+    }
+    /// The logits of what the last block made, [count, classes].
+    template <typename Observer = no_observer>
+    [[nodiscard]] matrix run_head(pixel_rows x, Observer const& observe = {}) const {
         matrix const means = mean_of_pixels(x);
         matrix logits(means.rows(), classes());
         observe(classifier_, means.view());
         classifier_.apply(means.view(), logits.view());
         return logits;
     }
+
+    /// f(product) for every convolution and the last layer, in the order of computation, of one image. Throws
+    /// like forward().
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        f(product_of(stem_, image));
+        image_shape shape = stem_.output(image);
+        if (pools_) shape = pool.over(shape);
+        for (resnet_block const& block : blocks_) shape = block.for_each_product(shape, f);
+        f(product_of(classifier_, 1));
+    }
+    static constexpr convolution_window pool{.height = 3, .width = 3, .stride = 2, .padding = 1};
+    [[nodiscard]] convolution const& stem() const noexcept { return stem_; }
+    [[nodiscard]] convolution& stem() noexcept { return stem_; }
+    /// Whether the stem ends with max_pool() over `pool`.
+    [[nodiscard]] bool pools() const noexcept { return pools_; }
+    [[nodiscard]] std::span<resnet_block const> blocks() const noexcept { return blocks_; }
+    [[nodiscard]] std::span<resnet_block> blocks() noexcept { return blocks_; }
+    [[nodiscard]] linear const& classifier() const noexcept { return classifier_; }
+    [[nodiscard]] linear& classifier() noexcept { return classifier_; }
 
     /// f(layer) for every convolution and the last layer, in the order of computation.
     template <typename F>

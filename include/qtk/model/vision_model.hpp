@@ -26,6 +26,7 @@
 #include <qtk/model/config_reader.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/resnet.hpp>
 #include <qtk/model/vision_reader.hpp>
 #include <qtk/model/vit.hpp>
@@ -52,6 +53,7 @@ class vision_model {
     explicit vision_model(network what) : network_(std::move(what)) {}
 
     [[nodiscard]] network const& what() const noexcept { return network_; }
+    [[nodiscard]] network& what() noexcept { return network_; }
     [[nodiscard]] std::size_t channels() const noexcept {
         return std::visit([](auto const& n) { return n.channels(); }, network_);
     }
@@ -78,7 +80,8 @@ class vision_model {
     }
     /// The same, and observe(layer, x) for every linear layer and rows x [m, in] of its input, before the
     /// layer is applied to them; from one thread, always in the same order. A layer is seen several times,
-    /// each time with other rows: once for a few images, and a tile of them in a convolution.
+    /// each time with other rows: once for a few images, and a tile of them in a convolution. An observer
+    /// with a member attention() sees the attention of a ViT, too (vit.hpp).
     template <typename Observer>
     requires std::invocable<Observer const&, linear const&, matrix_view<float const>>
     [[nodiscard]] matrix logits(pixel_rows images, Observer const& observe) const {
@@ -100,12 +103,32 @@ class vision_model {
         std::visit([&](auto const& n) { n.for_each_linear(f); }, network_);
     }
 
-  private:
-    /// Depends on the images alone, so that results do not depend on the number of threads.
+    /// f(network_product const&) for every product of matrices that one image of this shape takes: layers and
+    /// attention, in the order of computation. Throws shape_error for images that the network is not for.
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        std::visit([&](auto const& n) { n.for_each_product(image, f); }, network_);
+    }
+    /// f(attention) for every vit_attention, in the order of computation; a ResNet has none.
+    template <typename F>
+    void for_each_attention(F&& f) {
+        if (auto* const vit = std::get_if<vision_transformer>(&network_))
+            vit->for_each_attention(f);
+    }
+    template <typename F>
+    void for_each_attention(F&& f) const {
+        if (auto const* const vit = std::get_if<vision_transformer>(&network_))
+            vit->for_each_attention(f);
+    }
+
+    /// How many run through the network together: as many as have 2^17 pixels, at most 32. Depends on the
+    /// images alone, so that results do not depend on the number of threads.
     [[nodiscard]] static std::size_t images_at_once(image_shape const& shape) {
         constexpr std::size_t pixels = std::size_t{1} << 17, most = 32;
         return std::clamp<std::size_t>(pixels / shape.pixels(), 1, most);
     }
+
+  private:
     /// The logits of a few images from `first` on.
     template <typename Observer>
     void run(pixel_rows images, std::size_t first, matrix& all, Observer const& observe) const {

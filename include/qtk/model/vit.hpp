@@ -23,9 +23,10 @@
 #include <qtk/model/convolution.hpp>
 #include <qtk/model/image.hpp>
 #include <qtk/model/linear.hpp>
+#include <qtk/model/network_product.hpp>
 #include <qtk/model/norm.hpp>
-#include <qtk/model/patch_attention.hpp>
 #include <qtk/model/vision_reader.hpp>
+#include <qtk/model/vit_attention.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -65,16 +66,16 @@ namespace detail {
 
 class vit_block {
   public:
-    /// `prefix` is what stands before "norm1": "blocks.0." for the first block; `heads` divides `width`.
-    /// Throws what the reader throws.
+    /// `prefix` is what stands before "norm1": "blocks.0." for the first block; `heads` divides `width`, an
+    /// image has `tokens`. Throws what the reader throws.
     [[nodiscard]] static vit_block load(vision_reader& file, std::string const& prefix,
-                                        std::size_t width, std::size_t heads) {
+                                        std::size_t width, std::size_t heads, std::size_t tokens) {
         auto const layer = [&](std::string const& name, std::size_t out, std::size_t in) {
             return detail::read_vision_linear(file, prefix + name, out, in);
         };
         std::size_t const inner = file.shape(prefix + "mlp.fc1.weight", 2)[0];
         vit_block block;
-        block.heads_ = heads;
+        block.attention_ = vit_attention(prefix + "attn", heads, tokens);
         block.norm1_ = detail::read_vision_norm(file, prefix + "norm1", width);
         block.qkv_ = detail::read_vision_linear(file, prefix + "attn.qkv", 3 * width, width,
                                                 file.has(prefix + "attn.qkv.bias"));
@@ -85,19 +86,19 @@ class vit_block {
         return block;
     }
 
-    /// Runs the block on x [n * tokens, width] in place.
+    /// Runs the block on x [n * tokens, width] in place. An observer that has a member attention() also sees
+    /// the attention and its input: observe.attention(vit_attention const&, qkv [n * tokens, 3 width]).
     template <typename Observer = no_observer>
-    void forward(std::size_t tokens, matrix_view<float> x, Observer const& observe = {}) const {
+    void forward(matrix_view<float> x, Observer const& observe = {}) const {
         matrix normed(x.rows, x.cols);
         {
             matrix qkv(x.rows, qkv_.out()), attended(x.rows, x.cols);
             norm1_.apply(x, normed.view());
             observe(qkv_, normed.view());
             qkv_.apply(normed.view(), qkv.view());
-            auto const part = [&](std::size_t i) {
-                return detail::columns(qkv.view(), i * x.cols, x.cols);
-            };
-            patch_attention(heads_, tokens, part(0), part(1), part(2), attended.view());
+            if constexpr (requires { observe.attention(attention_, matrix_view<float const>()); })
+                observe.attention(attention_, matrix_view<float const>(qkv.view()));
+            attention_.apply(qkv.view(), attended.view());
             observe(proj_, attended.view());
             proj_.apply_add(attended.view(), x);
         }
@@ -121,6 +122,22 @@ class vit_block {
     void for_each_linear(F&& f) const {
         visit(*this, f);
     }
+    [[nodiscard]] linear const& qkv() const noexcept { return qkv_; }
+    [[nodiscard]] linear const& proj() const noexcept { return proj_; }
+    [[nodiscard]] linear const& fc1() const noexcept { return fc1_; }
+    [[nodiscard]] linear const& fc2() const noexcept { return fc2_; }
+    /// f(product) for the layers and the attention between the first two.
+    template <typename F>
+    void for_each_product(F& f) const {
+        std::size_t const tokens = attention_.tokens();
+        f(product_of(qkv_, tokens));
+        attention_.for_each_product(proj_.in() / attention_.heads(), f);
+        f(product_of(proj_, tokens)), f(product_of(fc1_, tokens)), f(product_of(fc2_, tokens));
+    }
+    [[nodiscard]] norm const& norm1() const noexcept { return norm1_; }
+    [[nodiscard]] norm const& norm2() const noexcept { return norm2_; }
+    [[nodiscard]] vit_attention& attention() noexcept { return attention_; }
+    [[nodiscard]] vit_attention const& attention() const noexcept { return attention_; }
 
   private:
     template <typename Self, typename F>
@@ -128,7 +145,7 @@ class vit_block {
         f(self.qkv_), f(self.proj_), f(self.fc1_), f(self.fc2_);
     }
 
-    std::size_t heads_ = 1;
+    vit_attention attention_;
     norm norm1_, norm2_;
     linear qkv_, proj_, fc1_, fc2_;
 };
@@ -165,8 +182,8 @@ class vision_transformer {
         // The first block is read even if it is not there, so that its absence is an error.
         for (std::size_t i = 0; i == 0 || file.has("blocks." + std::to_string(i) + ".norm1.weight");
              ++i)
-            network.blocks_.push_back(
-                vit_block::load(file, "blocks." + std::to_string(i) + ".", width, network.heads_));
+            network.blocks_.push_back(vit_block::load(file, "blocks." + std::to_string(i) + ".",
+                                                      width, network.heads_, network.tokens_));
         network.last_norm_ = detail::read_vision_norm(file, "norm", width);
         network.head_ =
             detail::read_vision_linear(file, "head", file.shape("head.weight", 2)[0], width);
@@ -179,23 +196,60 @@ class vision_transformer {
     [[nodiscard]] std::size_t classes() const noexcept { return head_.out(); }
     [[nodiscard]] std::size_t heads() const noexcept { return heads_; }
     [[nodiscard]] std::size_t block_count() const noexcept { return blocks_.size(); }
+    [[nodiscard]] std::span<vit_block const> blocks() const noexcept { return blocks_; }
 
     /// The logits of all images at once, [count, classes]; all activations of a block are in memory.
     /// Throws shape_error for images of another size or number of channels.
     template <typename Observer = no_observer>
     [[nodiscard]] matrix forward(pixel_rows images, Observer const& observe = {}) const {
+        matrix x = run_stem(images, observe);
+        for (vit_block const& block : blocks_) block.forward(x.view(), observe);
+        return run_head(x.view(), observe);
+    }
+    /// What comes before the first block, [count * tokens, width]: the class token and the patches of each
+    /// image, with their positions. Throws like forward().
+    template <typename Observer = no_observer>
+    [[nodiscard]] matrix run_stem(pixel_rows images, Observer const& observe = {}) const {
         require_size(images.shape());
-        matrix x = embed(images, observe);
-        for (vit_block const& block : blocks_) block.forward(tokens_, x.view(), observe);
-        matrix last(images.count(), x.cols());
-        for (std::size_t n = 0; n < last.rows(); ++n)
-            std::ranges::copy(x.view().row(n * tokens_), last.view().row(n).begin());
+        image_batch const patches = embed_.made_of(images, {}, observe);
+        matrix x(images.count() * tokens_, embed_.layer().out());
+        parallel_for(x.rows(), x.view().size(), [&](std::size_t r) {
+            std::size_t const n = r / tokens_, t = r % tokens_;
+            std::span<float const> const token =
+                t == 0 ? std::span<float const>(class_token_)
+                       : patches.pixels().row(n * (tokens_ - 1) + t - 1);
+            std::span<float> const row = x.view().row(r);
+            for (std::size_t i = 0; i < row.size(); ++i)
+                row[i] = token[i] + positions_[t * row.size() + i];
+        });
+        return x;
+    }
+    /// The logits of what the last block made, [count, classes].
+    template <typename Observer = no_observer>
+    [[nodiscard]] matrix run_head(matrix_view<float const> x, Observer const& observe = {}) const {
+        matrix last = class_tokens(x);
         last_norm_.apply(last.view(), last.view());
         matrix logits(last.rows(), classes());
         observe(head_, last.view());
         head_.apply(last.view(), logits.view());
         return logits;
     }
+    /// The first row of each image, [count, width].
+    [[nodiscard]] matrix class_tokens(matrix_view<float const> x) const {
+        matrix first(x.rows / tokens_, x.cols);
+        for (std::size_t n = 0; n < first.rows(); ++n)
+            std::ranges::copy(x.row(n * tokens_), first.view().row(n).begin());
+        return first;
+    }
+
+    /// Rows of an image, the class token among them.
+    [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
+    [[nodiscard]] convolution const& embedding() const noexcept { return embed_; }
+    [[nodiscard]] convolution& embedding() noexcept { return embed_; }
+    [[nodiscard]] std::span<vit_block> blocks() noexcept { return blocks_; }
+    [[nodiscard]] norm const& last_norm() const noexcept { return last_norm_; }
+    [[nodiscard]] linear const& head() const noexcept { return head_; }
+    [[nodiscard]] linear& head() noexcept { return head_; }
 
     /// f(layer) for the patches' layer, all layers of the blocks and the head, in the order of computation.
     template <typename F>
@@ -205,6 +259,24 @@ class vision_transformer {
     template <typename F>
     void for_each_linear(F&& f) const {
         visit(*this, f);
+    }
+    /// f(product) for every layer and attention, in the order of computation, of one image. Throws like
+    /// forward(). The head sees the class token alone.
+    template <typename F>
+    void for_each_product(image_shape const& image, F&& f) const {
+        require_size(image);
+        f(product_of(embed_, image));
+        for (vit_block const& block : blocks_) block.for_each_product(f);
+        f(product_of(head_, 1));
+    }
+    /// f(attention) for the attention of every block, first to last.
+    template <typename F>
+    void for_each_attention(F&& f) {
+        for (vit_block& block : blocks_) f(block.attention());
+    }
+    template <typename F>
+    void for_each_attention(F&& f) const {
+        for (vit_block const& block : blocks_) f(block.attention());
     }
 
   private:
@@ -232,23 +304,6 @@ class vision_transformer {
                       std::to_string(side);
         throw shape_error("the network's positions are for images of " + expected + ", found " +
                           to_string(image) + ". Hint: scale the images");
-    }
-
-    /// [count * tokens, width]: the class token and the patches of each image, with their positions.
-    template <typename Observer>
-    [[nodiscard]] matrix embed(pixel_rows images, Observer const& observe) const {
-        image_batch const patches = embed_.made_of(images, {}, observe);
-        matrix x(images.count() * tokens_, embed_.layer().out());
-        parallel_for(x.rows(), x.view().size(), [&](std::size_t r) {
-            std::size_t const n = r / tokens_, t = r % tokens_;
-            std::span<float const> const token =
-                t == 0 ? std::span<float const>(class_token_)
-                       : patches.pixels().row(n * (tokens_ - 1) + t - 1);
-            std::span<float> const row = x.view().row(r);
-            for (std::size_t i = 0; i < row.size(); ++i)
-                row[i] = token[i] + positions_[t * row.size() + i];
-        });
-        return x;
     }
 
     std::size_t channels_ = 0, heads_ = 0, tokens_ = 1;

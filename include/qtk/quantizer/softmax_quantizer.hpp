@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How do attention probabilities become codes? They lie in [0, 1], nearly all close to zero, so that
-// equal steps waste most codes. Two answers:
+// equal steps waste most codes. Two answers, and what they are compared with:
 //
 //   log2   FQ-ViT (Lin et al. 2022), log-int-softmax: the code q counts halvings, value 2^-q; with B bits
 //          q runs from 0 to 2^B - 1, and what is smaller becomes zero
 //   twin   PTQ4ViT (Yuan et al. 2022), Q = 2^(B-1): one bit chooses the step; x >= sigma lies on
 //          multiples of 1 / (Q - 1), the rest on multiples of sigma / (Q - 1); sigma = 2^-i
+//
+//   equal  B bits, for comparison: multiples of 1 / (2^B - 1)
 //
 // As in FQ-ViT's program, the zero of log2 is one level more than B bits have: its code is empty here.
 // log2 rounds on the linear scale, in integers: q is the exponent of n = round(1 / x), plus one if the
@@ -33,6 +35,34 @@ namespace qtk {
     if (whole == 0) return 0;
     return whole + static_cast<int>(n >> (whole - 1) & 1);
 }
+
+/// Equal steps for probabilities.
+class uniform_probability_quantizer {
+  public:
+    /// Throws value_error unless there are 1 to 8 bits.
+    constexpr explicit uniform_probability_quantizer(int bits)
+        : largest_(static_cast<float>((1 << check(bits)) - 1)) {}
+
+    [[nodiscard]] constexpr std::uint8_t encode(float x) const noexcept {
+        return static_cast<std::uint8_t>(round_half_even(std::clamp(x, 0.0f, 1.0f) * largest_));
+    }
+    [[nodiscard]] constexpr float decode(std::uint8_t code) const noexcept {
+        return static_cast<float>(code) / largest_;
+    }
+    /// What encoding leaves of x.
+    [[nodiscard]] constexpr float round_trip(float x) const noexcept { return decode(encode(x)); }
+
+    [[nodiscard]] constexpr int largest_code() const noexcept { return static_cast<int>(largest_); }
+
+  private:
+    static constexpr int check(int bits) {
+        if (bits < 1 || bits > 8)
+            throw value_error("uniform_probability_quantizer: expected 1 to 8 bits, found " +
+                              std::to_string(bits));
+        return bits;
+    }
+    float largest_;
+};
 
 /// Powers of two for probabilities.
 class log2_quantizer {
@@ -84,6 +114,8 @@ class twin_quantizer {
           sigma_(std::ldexp(1.0f, -split)) {}
 
     [[nodiscard]] float sigma() const noexcept { return sigma_; }
+    /// Of either grid: a field above it is the code of the coarse one, plus this and one.
+    [[nodiscard]] int largest_code() const noexcept { return static_cast<int>(steps_); }
     /// The step of the grid that x lies on.
     [[nodiscard]] float step(float x) const noexcept {
         return (x >= sigma_ ? 1.0f : sigma_) / steps_;
