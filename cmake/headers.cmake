@@ -44,6 +44,7 @@ set(QTK_HEADERS
     qtk/energy/trace_meter.hpp
     qtk/energy/work.hpp
     qtk/eval/bit_assignment.hpp
+    qtk/eval/bit_flips.hpp
     qtk/eval/bit_search.hpp
     qtk/eval/bit_sensitivity.hpp
     qtk/eval/classification.hpp
@@ -365,6 +366,7 @@ set(QTK_HEADERS
     qtk/stats/resampled_sums.hpp
     qtk/stats/student.hpp
     qtk/stats/summary.hpp
+    qtk/torch/lsq.hpp
     qtk/version.hpp
     qtk/xtensor.hpp)
 set(QTK_CUDA_HEADERS

@@ -9,10 +9,11 @@
 #   qtk::models   files, tokenizers and networks: xtensor, nlohmann_json, PCRE2, a CBLAS and
 #                 stb_image if any
 #   qtk::cuda     device headers and the CUDA runtime
+#   qtk::torch    <qtk/torch/lsq.hpp>: LibTorch
 #
 # No version is asked for: the packages' own version files demand exact majors, and a range that
 # fits both Debian and Conan Center does not exist. The headers check what they need themselves.
-set(QTK_COMPONENTS simd xtensor openmp models cuda)
+set(QTK_COMPONENTS simd xtensor openmp models cuda torch)
 
 # Each function below sets in its caller what the component of its name `links` (targets that exist
 # when their package was found) and `defines`.
@@ -75,6 +76,14 @@ function(qtk_parts_of_cuda)
     find_package(CUDAToolkit 12 QUIET)
   endif()
   set(links CUDA::cudart PARENT_SCOPE)
+endfunction()
+
+function(qtk_parts_of_torch)
+  # What LibTorch's package sets (flags, policies) stays in this function; options that its users need come with the target.
+  if(NOT TARGET torch)
+    find_package(Torch QUIET)
+  endif()
+  set(links torch PARENT_SCOPE)
 endfunction()
 
 # qtk_add_component(<name> [IN_TREE]): creates qtk::<name>, or sets qtk_<name>_MISSING in the

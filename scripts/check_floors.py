@@ -24,6 +24,7 @@ FLOOR_OF_ROOM = {
     "math": 3,
     "cuda": 3,
     "method": 4,
+    "torch": 4,
     "xtensor": 4,
     "io": 5,
     "model": 5,

@@ -51,6 +51,10 @@ need_libraries() {
 # What draws the charts of a report; without it reports have tables alone.
 need_charts() { need gnuplot gnuplot-nox; }
 
+# What trains networks: quant-energy train, and attacks that follow gradients. Large (some hundred megabytes), and
+# nothing else needs it.
+need_torch() { need '<torch/csrc/api/include/torch/torch.h>' libtorch-dev; }
+
 # build_program NAME: qtk, quant-fairness or quant-energy, in build/quickstart. What is said goes to standard error.
 build_program() {
     {

@@ -8,7 +8,9 @@ class App;
 namespace app {
 
 void add_study(CLI::App& program);
+void add_attack(CLI::App& program);
 void add_calibrate(CLI::App& program);
 void add_search(CLI::App& program);
+void add_train(CLI::App& program);
 
 }  // namespace app

@@ -15,5 +15,7 @@ int main(int argc, char** argv) {
     app::add_study(program);
     app::add_calibrate(program);
     app::add_search(program);
+    app::add_train(program);
+    app::add_attack(program);
     return app::run_program(program, argc, argv);
 }
