@@ -3,6 +3,7 @@
 #
 # Installs what is missing, builds the `quant-energy` program and runs it where you are:
 #
+#   scripts/quant-energy.sh study --report study.html
 #   scripts/quant-energy.sh calibrate --plan-only
 #   sudo scripts/quant-energy.sh calibrate --out my-machine.json
 set -euo pipefail
