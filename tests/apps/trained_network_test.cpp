@@ -9,8 +9,8 @@
 
 #include <doctest/doctest.h>
 
-#include "digit_data.hpp"
 #include "tiny_model.hpp"
+#include "training_data.hpp"
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -18,8 +18,8 @@
 
 namespace {
 
-app::digit_data const& data() {
-    static app::digit_data const all = app::read_digit_data(QTK_DATA_DIR "/digits", 60);
+app::training_data const& data() {
+    static app::training_data const all = app::read_training_data("digits", 60);
     return all;
 }
 std::string model_of(std::string const& name) {

@@ -19,13 +19,13 @@
 #include "chart.hpp"
 #include "commands.hpp"
 #include "common_options.hpp"
-#include "digit_data.hpp"
 #include "environment.hpp"
 #include "html_page.hpp"
 #include "output.hpp"
 #include "terminal.hpp"
 #include "trained_network.hpp"
 #include "training.hpp"
+#include "training_data.hpp"
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -43,13 +43,12 @@ namespace app {
 namespace {
 
 struct attack_options {
-    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors",
-                data = QTK_DATA_DIR "/digits";
+    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors", data = "digits";
     std::vector<std::string> schemes{"i8/channel", "i4/channel", "i3/channel", "i2/channel"},
         trained, attacks;
     int activation_bits = 8, edge_bits = 8;
     std::vector<double> epsilons{0.03125, 0.0625, 0.125}, rates{1e-4, 1e-3, 1e-2};
-    std::size_t steps = 10, flip_seeds = 5, tests = qtk::test_digits.count;
+    std::size_t steps = 10, flip_seeds = 5, tests = 0;
     std::uint64_t seed = 0;
     std::string report;
     output_options output;
@@ -166,7 +165,7 @@ void attack_with_gradients(std::vector<candidate> const& all, labelled_batch con
                 if (is_float && is_own) continue;
                 progress.show(fmt::format("{} {} at {}", name, c.name, epsilon));
                 qtk::matrix moved;
-                if (is_float || is_own) moved = adversarial_images(c.floats, test.rows(), how);
+                if (is_float || is_own) moved = adversarial_images(c.floats, rows_of(test), how);
                 if (is_float) transferred = moved;
                 qtk::pixel_rows const images(is_own ? moved.view() : transferred.view(),
                                              test.images.shape());
@@ -284,7 +283,7 @@ void run(attack_options options) {
         if (attack != "flips" && !has_torch())
             throw qtk::value_error("quant-energy attack: " + attack + " needs gradients; " +
                                    torch_hint);
-    digit_data const data = read_digit_data(options.data, options.tests);
+    training_data const data = read_training_data(options.data, options.tests);
     labelled_batch const& test = data.test;
     std::vector<candidate> const all = candidates(options, data.calibration);
     std::vector<attack_row> rows;
@@ -380,8 +379,7 @@ void add_attack(CLI::App& program) {
         ->add_option("--model", options->model,
                      "ResNet (torchvision's names) or ViT (timm's), safetensors")
         ->capture_default_str();
-    command
-        ->add_option("--data", options->data, "folder with digits_images.u8 and digits_labels.u8")
+    command->add_option("--data", options->data, "digits, cifar10:DIR, cifar100:DIR or mnist:DIR")
         ->capture_default_str();
     command->add_option("--schemes", options->schemes, "of the weights")
         ->delimiter(',')
@@ -418,8 +416,7 @@ void add_attack(CLI::App& program) {
         ->check(CLI::Range(std::size_t{2}, std::size_t{10000}))
         ->capture_default_str();
     command->add_option("--seed", options->seed)->capture_default_str();
-    command->add_option("--images", options->tests, "test images at most")
-        ->check(CLI::Range(std::size_t{1}, qtk::test_digits.count))
+    command->add_option("--images", options->tests, "test images at most; 0: all")
         ->capture_default_str();
     command->add_option("--report", options->report, "HTML page");
     options->output.add_to(*command);

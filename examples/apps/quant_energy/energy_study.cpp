@@ -102,9 +102,9 @@ accuracy_difference difference(recipe_result const& a, recipe_result const& b, s
     return found;
 }
 
-network_study::network_study(std::string name, qtk::vision_model model, vision_data const& data,
+network_study::network_study(std::string path, qtk::vision_model model, vision_data const& data,
                              std::size_t calibration_images, std::size_t draws, std::uint64_t seed)
-    : name_(std::move(name)), model_(std::move(model)), data_(data) {
+    : path_(std::move(path)), model_(std::move(model)), data_(data) {
     for (std::size_t d = 0; d < draws; ++d)
         draws_.push_back(data.draw(calibration_images, seed + d));
     for (labelled_batch const& draw : draws_)
@@ -147,6 +147,22 @@ double network_study::seconds_per_image(qtk::vision_model const& packed) const {
         if (r > 0) seconds.push_back(taken.count() / static_cast<double>(count));
     }
     return qtk::median(seconds);
+}
+
+void network_study::describe(recipe_result& result, qtk::vision_model const& packed,
+                             std::vector<any_energy_table> const& tables, bool has_times) const {
+    double weights = 0.0;
+    packed.for_each_linear([&](qtk::linear const& layer) {
+        auto const count = static_cast<double>(layer.in() * layer.out());
+        weights += count;
+        result.bytes +=
+            static_cast<std::size_t>(qtk::widths_of(layer).weight_bits * count / 8.0 + 0.5);
+    });
+    result.bits_per_weight = 8.0 * static_cast<double>(result.bytes) / weights;
+    auto const work = work_of(packed, test().images.shape());
+    for (any_energy_table const& table : tables)
+        result.energy.push_back(estimate_energy(std::span<qtk::product_work const>(work), table));
+    if (has_times) result.seconds_per_image = seconds_per_image(packed);
 }
 
 std::vector<recipe_result> network_study::run(std::vector<quantization_recipe> const& recipes,
@@ -196,22 +212,9 @@ std::vector<recipe_result> network_study::run(std::vector<quantization_recipe> c
                 if (done) done();
             }
         });
-    for (std::size_t i = 0; i < results.size(); ++i) {
-        if (!results[i].failure.empty() || !first[i]) continue;
-        double weights = 0.0;
-        std::as_const(*first[i]).for_each_linear([&](qtk::linear const& layer) {
-            weights += static_cast<double>(layer.in() * layer.out());
-            auto const at = qtk::widths_of(layer);
-            results[i].bytes += static_cast<std::size_t>(
-                at.weight_bits * static_cast<double>(layer.in() * layer.out()) / 8.0 + 0.5);
-        });
-        results[i].bits_per_weight = 8.0 * static_cast<double>(results[i].bytes) / weights;
-        auto const work = work_of(*first[i], test().images.shape());
-        for (any_energy_table const& table : tables)
-            results[i].energy.push_back(
-                estimate_energy(std::span<qtk::product_work const>(work), table));
-        if (has_times) results[i].seconds_per_image = seconds_per_image(*first[i]);
-    }
+    for (std::size_t i = 0; i < results.size(); ++i)
+        if (results[i].failure.empty() && first[i])
+            describe(results[i], *first[i], tables, has_times);
     return results;
 }
 

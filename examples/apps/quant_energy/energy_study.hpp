@@ -73,10 +73,12 @@ struct accuracy_difference {
 /// One network and one draw of calibration images after the other: what all recipes share.
 class network_study {
   public:
-    network_study(std::string name, qtk::vision_model model, vision_data const& data,
+    /// `path` is where the model was read from.
+    network_study(std::string path, qtk::vision_model model, vision_data const& data,
                   std::size_t calibration_images, std::size_t draws, std::uint64_t seed);
 
-    [[nodiscard]] std::string const& name() const noexcept { return name_; }
+    [[nodiscard]] std::string const& path() const noexcept { return path_; }
+    [[nodiscard]] std::string name() const { return name_of_model(path_); }
     [[nodiscard]] qtk::vision_model const& model() const noexcept { return model_; }
     [[nodiscard]] labelled_batch const& test() const noexcept { return data_.test; }
     [[nodiscard]] std::vector<labelled_batch> const& draws() const noexcept { return draws_; }
@@ -93,10 +95,14 @@ class network_study {
                                                  bool has_times,
                                                  std::function<void()> const& done) const;
 
+    /// Size, energy of an image and, if asked for, seconds of the packed network of a recipe.
+    void describe(recipe_result& result, qtk::vision_model const& packed,
+                  std::vector<any_energy_table> const& tables, bool has_times) const;
+
   private:
     [[nodiscard]] double seconds_per_image(qtk::vision_model const& packed) const;
 
-    std::string name_;
+    std::string path_;
     qtk::vision_model model_;
     vision_data const& data_;
     std::vector<labelled_batch> draws_;

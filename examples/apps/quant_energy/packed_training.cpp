@@ -65,7 +65,7 @@ training_method parse_training_method(std::string const& text) {
     return method;
 }
 
-packed_training train_packed(packed_training_options const& options, digit_data const& data,
+packed_training train_packed(packed_training_options const& options, training_data const& data,
                              std::function<void(training_epoch const&)> const& on_epoch) {
     trained_network const teacher = read_for_training(options.model, data.calibration.images);
     trained_network network = teacher;
@@ -73,8 +73,8 @@ packed_training train_packed(packed_training_options const& options, digit_data 
     training_options how = options.how;
     how.learns_steps = options.method.learns_steps;
     how.distillation = options.method.distills ? options.distillation : 0.0;
-    training_outcome outcome = train_network(network, teacher, data.training.rows(),
-                                             data.calibration.rows(), how, on_epoch);
+    training_outcome outcome = train_network(network, teacher, rows_of(data.training),
+                                             rows_of(data.calibration), how, on_epoch);
     qtk::vision_model model = through_files(network, options.out);
     qtk::matrix const logits = model.logits(data.test.images);
     std::vector<double> hits = hits_of(logits.view(), data.test.labels);

@@ -7,9 +7,9 @@
 #include <qtk/core/scheme.hpp>
 #include <qtk/model/vision_model.hpp>
 
-#include "digit_data.hpp"
 #include "trained_network.hpp"
 #include "training.hpp"
+#include "training_data.hpp"
 #include <cstddef>
 #include <filesystem>
 #include <functional>
@@ -47,7 +47,7 @@ struct packed_training {
 /// Trains on data.training, calibrates and chooses the epoch on data.calibration, judges on data.test. Throws what
 /// plan_layers(), train_network() and write_trained() throw: value_error without LibTorch.
 [[nodiscard]] packed_training train_packed(
-    packed_training_options const& options, digit_data const& data,
+    packed_training_options const& options, training_data const& data,
     std::function<void(training_epoch const&)> const& on_epoch = {});
 
 }  // namespace app

@@ -5,6 +5,7 @@
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/math/blas.hpp>
 #include <qtk/model/attention_calibration.hpp>
+#include <qtk/model/layer_format.hpp>
 #include <qtk/stats/mcnemar.hpp>
 
 #include <CLI/CLI.hpp>
@@ -16,10 +17,12 @@
 #include "energy_report.hpp"
 #include "energy_study.hpp"
 #include "environment.hpp"
+#include "packed_training.hpp"
 #include "terminal.hpp"
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,7 +37,8 @@ struct energy_study_options {
     std::string edges = "same", range = "minmax", report;
     std::size_t seeds = 5, brecq_steps = 60;
     std::uint64_t seed = 0;
-    bool is_ablation = false, has_no_ladders = false, has_no_grid = false, has_no_times = false;
+    bool is_ablation = false, is_trained = false, has_no_ladders = false, has_no_grid = false,
+         has_no_times = false;
     output_options output;
 };
 
@@ -115,6 +119,38 @@ class study_runner {
             found.ladders.push_back({ladder, {next, next + count}});
             next += count;
         }
+        if (!options_.is_trained) return;
+        training_data const data =
+            read_training_data(options_.vision.data, options_.vision.test_images);
+        for (climbed_ladder& ladder : found.ladders)
+            ladder.steps.push_back(trained(study, data, ladder.steps[1].recipe));
+    }
+
+    /// LSQ with distillation at the bits of a recipe whose weights are symmetric; a run for each seed.
+    [[nodiscard]] recipe_result trained(network_study const& study, training_data const& data,
+                                        quantization_recipe const& like) {
+        qtk::layer_format const format = qtk::parse_layer_format(like.format);
+        bool const is_static = format.activations.type == qtk::activation_type::a8_static;
+        recipe_result result{.recipe = {like.format + (is_static ? "_asym" : ""), "lsq+distill",
+                                        "learned", "LSQ (trained)"}};
+        packed_training_options how{
+            .model = study.path(),
+            .plan = {*format.scheme, is_static ? bits_of(format.activations.grid) : 0, 0},
+            .method = parse_training_method("lsq+distill"),
+            .how = {},
+            .out = {}};
+        std::optional<qtk::vision_model> first;
+        for (std::size_t d = 0; d < study.draws().size(); ++d) {
+            how.how.seed = options_.seed + d;
+            packed_training made = train_packed(how, data, [&](training_epoch const& epoch) {
+                line_.show(fmt::format("{}, training {}: seed {} of {}, epoch {}", study.name(),
+                                       like.format, d + 1, study.draws().size(), epoch.number));
+            });
+            result.runs.push_back(classify(made.model, study.test().images, study.test().labels));
+            if (!first) first = std::move(made.model);
+        }
+        study.describe(result, *first, tables_, !options_.has_no_times);
+        return result;
     }
 
     /// One network of each width under all tables, and where its joules go.
@@ -200,6 +236,8 @@ class study_runner {
 void run(energy_study_options const& options) {
     auto const start = std::chrono::steady_clock::now();
     (void)grid_of(options);  // what cannot be is said before anything is read
+    if (options.is_trained && !has_torch())
+        throw qtk::value_error(std::string("--train: ") + torch_hint);
     study_setting setting{.tables = {},
                           .table_lines = {},
                           .edges = options.edges,
@@ -218,9 +256,9 @@ void run(energy_study_options const& options) {
     std::vector<network_findings> networks;
     std::FILE* const human = options.output.human();
     for (std::size_t i = 0; i < options.vision.models.size(); ++i) {
-        network_study const study(name_of_model(options.vision.models[i]),
-                                  open_vision_model(options.vision, i), data,
-                                  options.vision.calibration_images, options.seeds, options.seed);
+        network_study const study(options.vision.models[i], open_vision_model(options.vision, i),
+                                  data, options.vision.calibration_images, options.seeds,
+                                  options.seed);
         networks.push_back(runner.findings(study, data.description));
         fmt::print(human, "{}\n", findings_text(networks.back(), setting));
         std::fflush(human);
@@ -296,6 +334,9 @@ void add_study(CLI::App& program) {
     command->add_flag("--ablation", options->is_ablation,
                       "of ViTs also: softmax codes, and attention with and without ranking; takes "
                       "minutes");
+    command->add_flag("--train", options->is_trained,
+                      "repair the collapse also by training (LSQ with distillation, LibTorch); "
+                      "takes minutes");
     command->add_flag("--no-ladders", options->has_no_ladders, "leave out the repair step by step");
     command->add_flag("--no-grid", options->has_no_grid, "leave out formats by methods");
     command->add_flag("--no-times", options->has_no_times, "leave out seconds per image");

@@ -13,7 +13,6 @@
 #include "chart.hpp"
 #include "commands.hpp"
 #include "common_options.hpp"
-#include "digit_data.hpp"
 #include "environment.hpp"
 #include "html_page.hpp"
 #include "output.hpp"
@@ -21,6 +20,7 @@
 #include "terminal.hpp"
 #include "trained_network.hpp"
 #include "training.hpp"
+#include "training_data.hpp"
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -35,14 +35,13 @@ namespace app {
 namespace {
 
 struct train_options {
-    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors",
-                data = QTK_DATA_DIR "/digits";
+    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors", data = "digits";
     std::vector<std::string> schemes{"i2/tensor"}, methods{"lsq"};
     int activation_bits = 4, edge_bits = 8;
     bool distills = false;
     double distillation = 0.5;
     training_options training;
-    std::size_t seeds = 1, tests = qtk::test_digits.count;
+    std::size_t seeds = 1, tests = 0;
     std::string out, report;
     output_options output;
 };
@@ -94,7 +93,7 @@ struct trained_row {
 }
 
 void run_one(trained_row& row, train_options const& options, qtk::scheme const& scheme,
-             training_method const& method, digit_data const& data,
+             training_method const& method, training_data const& data,
              std::filesystem::path const& folder) {
     packed_training_options how{.model = options.model,
                                 .plan = {scheme, options.activation_bits, options.edge_bits},
@@ -215,7 +214,7 @@ void run(train_options const& options) {
         methods.push_back(method_of(name, options.distills));
     std::vector<qtk::scheme> schemes;
     for (std::string const& name : options.schemes) schemes.push_back(qtk::parse_scheme(name));
-    digit_data const data = read_digit_data(options.data, options.tests);
+    training_data const data = read_training_data(options.data, options.tests);
     trained_network const network = read_for_training(options.model, data.calibration.images);
     double const original = qtk::mean(hits_of(
         qtk::load_vision_model(options.model).logits(data.test.images).view(), data.test.labels));
@@ -317,8 +316,7 @@ void add_train(CLI::App& program) {
         ->add_option("--model", options->model,
                      "ResNet (torchvision's names) or ViT (timm's), safetensors")
         ->capture_default_str();
-    command
-        ->add_option("--data", options->data, "folder with digits_images.u8 and digits_labels.u8")
+    command->add_option("--data", options->data, "digits, cifar10:DIR, cifar100:DIR or mnist:DIR")
         ->capture_default_str();
     command->add_option("--schemes", options->schemes, "of the weights: iB/tensor or iB/channel")
         ->delimiter(',')
@@ -357,8 +355,7 @@ void add_train(CLI::App& program) {
     command->add_option("--seeds", options->seeds, "runs, with this seed and the next ones")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1000}))
         ->capture_default_str();
-    command->add_option("--images", options->tests, "test images at most")
-        ->check(CLI::Range(std::size_t{1}, qtk::test_digits.count))
+    command->add_option("--images", options->tests, "test images at most; 0: all")
         ->capture_default_str();
     command->add_option("--out", options->out,
                         "new folder for the network; with several runs, for a folder each");

@@ -245,8 +245,16 @@ vision_data read_vision_data(vision_options const& options) {
 
 labelled_batch read_training_images(vision_options const& options) {
     data_name const data = parse_data(options.data);
-    return batch_of(first_of(training_part(data), options.training_images),
-                    transform_of(options, data));
+    qtk::labelled_images images = training_part(data);
+    if (data.kind != "digits") {
+        // What is calibrated with is not trained with.
+        if (images.count <= most_of_pool)
+            throw qtk::value_error("--data " + options.data + ": expected more than " +
+                                   std::to_string(most_of_pool) + " images to train with, found " +
+                                   std::to_string(images.count));
+        images = images.part(most_of_pool, images.count - most_of_pool);
+    }
+    return batch_of(first_of(images, options.training_images), transform_of(options, data));
 }
 
 qtk::vision_model open_vision_model(vision_options const& options, std::size_t index) {

@@ -51,7 +51,8 @@ struct vision_data {
 /// Throws qtk::value_error for a flag that makes no sense, and what the readers throw.
 [[nodiscard]] vision_data read_vision_data(vision_options const& options);
 
-/// The images to train with, where the set has such: of the digits, CIFAR and MNIST. Throws qtk::value_error for others.
+/// The images to train with, where the set has such: of the digits, CIFAR and MNIST, those of the pool left out. Throws
+/// qtk::value_error for others.
 [[nodiscard]] labelled_batch read_training_images(vision_options const& options);
 
 /// Throws what qtk::load_vision_model() throws.
