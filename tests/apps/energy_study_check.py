@@ -65,7 +65,7 @@ def check_grid():
     joules = [row["joules_per_image"]["horowitz_45nm"] for row in (rows["i8/channel/sym@a8_static", "rtn"], rows["i4/channel/sym", "rtn"], one["float"])]
     check("int8 on both sides is cheapest, float dearest", joules == sorted(joules), joules)
     edges = study("--no-ladders", "--schemes", "i2/channel/sym", "--methods", "rtn", "--edges", "float")["models"][0]["rows"][0]
-    check("float edges cost bits", edges["bits_per_weight"] > 2.3, edges)
+    check("float edges cost bits", edges["bits_per_weight"] > 2.2, edges)
 
 
 def write_folder(folder):
@@ -96,21 +96,21 @@ def check_files():
 
 def check_refusals():
     for arguments, code, words in [
-        (["--schemes", "i9/channel"], 3, "i9"),
-        (["--schemes", "fp32"], 3, "float is always there"),
-        (["--methods", "gtpq"], 3, "gtpq"),
-        (["--edges", "7"], 3, "--edges"),
-        (["--range", "max"], 3, "range"),
-        (["--energy-table", "horowitz"], 3, "horowitz_45nm"),
-        (["--data", "digit"], 3, "digits"),
-        (["--data", "folder"], 3, "folder:DIR"),
-        (["--data", "folder:/nonexistent"], 4, "/nonexistent"),
-        (["--calibration-data", "folder:x"], 3, "--calibration-data"),
-        (["--model", "/nonexistent.safetensors"], 4, "/nonexistent.safetensors"),
-        (["--model", f"{digits}/digits_labels.u8"], 4, "digits_labels.u8"),
+        (["--schemes", "i9/channel"], 2, "i9"),
+        (["--schemes", "fp32"], 2, "float is always there"),
+        (["--methods", "gtpq"], 2, "gtpq"),
+        (["--edges", "7"], 2, "--edges"),
+        (["--range", "max"], 2, "range"),
+        (["--energy-table", "horowitz"], 2, "horowitz_45nm"),
+        (["--data", "digit"], 2, "digits"),
+        (["--data", "folder"], 2, "folder:DIR"),
+        (["--data", "folder:/nonexistent"], 3, "/nonexistent"),
+        (["--calibration-data", "folder:x"], 2, "--calibration-data"),
+        (["--model", "/nonexistent.safetensors"], 3, "/nonexistent.safetensors"),
+        (["--model", f"{digits}/digits_labels.u8"], 3, "digits_labels.u8"),
         (["--seed", "x"], 2, "--seed"),
         (["--shemes", "i4"], 2, "--schemes"),
-        (["--schemes", "i4/channel/sym", "--mean", "0.5,0.5", "--no-ladders"], 3, "means"),
+        (["--schemes", "i4/channel/sym", "--mean", "0.5,0.5", "--no-ladders"], 2, "means"),
     ]:
         done = run(*arguments)
         check(arguments, done.returncode == code, done.returncode, done.stderr[:300])
