@@ -24,7 +24,7 @@ def check(what, is_right, *more):
 
 
 def study(*arguments):
-    done = run("--model", network, "--seeds", 2, "--calibration-images", 40, "--no-times", *arguments, "--json")
+    done = run("--model", network, "--seeds", 2, "--calibration-images", 40, "--no-times", "--no-mixed", *arguments, "--json")
     check(arguments, done.returncode == 0, done.stderr)
     return json.loads(done.stdout)
 
@@ -90,7 +90,7 @@ def check_files():
         text = open(page).read()
         check("a page", "<html" in text and "Accuracy against energy" in text and "Energy by layer" in text)
         check("a line for each recipe", len(open(table).read().splitlines()) == 3)
-        done = run("--model", network, "--no-ladders", "--no-times", "--seeds", 1, "--schemes", "i8/channel", "--methods", "rtn", "--report", "/dev/full/x.html")
+        done = run("--model", network, "--no-ladders", "--no-times", "--no-mixed", "--seeds", 1, "--schemes", "i8/channel", "--methods", "rtn", "--report", "/dev/full/x.html")
         check("a place that is none", done.returncode == 4, done.returncode, done.stderr)
 
 

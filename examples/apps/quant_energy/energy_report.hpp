@@ -10,8 +10,10 @@
 #include "energy_study.hpp"
 #include "html_page.hpp"
 #include "output.hpp"
+#include "search_report.hpp"
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +64,7 @@ struct network_findings {
     std::vector<priced> prices;
     std::vector<softmax_row> softmax;
     std::vector<ranking_row> ranking;
+    std::optional<searched_network> mixed;  ///< bits by layer at the energy of uniform 4 and 3 bits
 };
 
 /// What all networks share.

@@ -95,7 +95,8 @@ std::vector<std::vector<std::string>> sensitivity_rows(bit_draw const& draw,
     std::size_t const columns = sensitivity_header(draw, "").size();
     std::vector<std::vector<std::string>> rows;
     for (qtk::layer_sensitivity const& layer : draw.sensitivities) {
-        std::vector<std::string> row{layer.name, fmt::format("{:.3g}", layer.mean_trace)};
+        std::vector<std::string> row{
+            layer.name, layer.mean_trace == 0.0 ? "-" : fmt::format("{:.3g}", layer.mean_trace)};
         for (auto const& c : layer.candidates) row.push_back(fmt::format("{:.2e}", c.of(kind)));
         if (layer.candidates.size() == 1)
             row.back() += fmt::format(" ({} bits)", layer.candidates.front().bits);
@@ -327,10 +328,14 @@ void add_search(html_page& page, searched_network const& network, std::uint64_t 
     page.table(sensitivity_header(first, "bits"),
                sensitivity_rows(first, qtk::sensitivity::divergence));
     std::vector<chart_point> front;
-    for (qtk::bit_assignment const& a : first.front) front.push_back({"", a.cost, a.loss});
-    page.figure(draw_lines("Pareto front: the sum of what layers lose alone",
-                           first.costs.front().name + ", " + first.costs.front().unit, "loss",
-                           {{"assignments", front}}));
+    // Joules of an image are millionths: an axis shows those.
+    bool const is_energy = first.costs.front().unit == "J";
+    for (qtk::bit_assignment const& a : first.front)
+        front.push_back({"", is_energy ? 1e6 * a.cost : a.cost, a.loss});
+    page.figure(draw_lines(
+        "Pareto front: the sum of what layers lose alone",
+        first.costs.front().name + ", " + (is_energy ? "microjoules" : first.costs.front().unit),
+        "loss", {{"assignments", front}}));
     for (bit_costs const& costs : first.costs) page.paragraph(costs.line);
 }
 

@@ -38,7 +38,7 @@ struct energy_study_options {
     std::size_t seeds = 5, brecq_steps = 60;
     std::uint64_t seed = 0;
     bool is_ablation = false, is_trained = false, has_no_ladders = false, has_no_grid = false,
-         has_no_times = false;
+         has_no_times = false, has_no_mixed = false;
     output_options output;
 };
 
@@ -86,11 +86,13 @@ class study_runner {
                                .bars = {},
                                .prices = {},
                                .softmax = {},
-                               .ranking = {}};
+                               .ranking = {},
+                               .mixed = {}};
         found.floats = run(study, {quantization_recipe{}}, edges_, "float").front();
         if (!options_.has_no_ladders) climb(study, found);
         if (!options_.has_no_grid) found.grid = run(study, grid_of(options_), edges_, "formats");
         price(study, found);
+        if (!options_.has_no_mixed) mix(study, found);
         if (options_.is_ablation && study.has_attention()) ablate(study, found);
         return found;
     }
@@ -177,6 +179,27 @@ class study_runner {
                 {fmt::format("{} bits", bits), compare_tables(study.model(), model, image)});
             if (bits == 8 || bits == 4) bars_of(recipe.format, model);
         }
+    }
+
+    /// Bits by layer, run beside equal bits of the same energy.
+    void mix(network_study const& study, network_findings& found) {
+        bit_question question;
+        question.energy_tables = {options_.tables.front()};
+        question.progress = [&](std::string const& text) {
+            line_.show(study.name() + ", bits by layer: " + text);
+        };
+        searched_network mixed{.model = study.name(),
+                               .test_images = study.test().count(),
+                               .calibration_images = study.draws().front().count(),
+                               .layers = {},
+                               .floats = found.floats.runs.front(),
+                               .draws = {}};
+        study.model().for_each_linear(
+            [&](qtk::linear const& layer) { mixed.layers.push_back(layer.name()); });
+        for (std::size_t d = 0; d < study.draws().size(); ++d)
+            mixed.draws.push_back(study_bits(study.model(), question, study.draws()[d],
+                                             study.test(), options_.seed + d));
+        found.mixed = std::move(mixed);
     }
 
     void ablate(network_study const& study, network_findings& found) {
@@ -339,6 +362,7 @@ void add_study(CLI::App& program) {
                       "takes minutes");
     command->add_flag("--no-ladders", options->has_no_ladders, "leave out the repair step by step");
     command->add_flag("--no-grid", options->has_no_grid, "leave out formats by methods");
+    command->add_flag("--no-mixed", options->has_no_mixed, "leave out bits by layer");
     command->add_flag("--no-times", options->has_no_times, "leave out seconds per image");
     options->output.add_to(*command);
     command->add_option("--report", options->report, "a page of HTML");
