@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include "message_of.hpp"
 #include "tiny_model.hpp"
 #include "training_data.hpp"
 #include <cmath>
@@ -30,15 +31,6 @@ app::trained_network planned(std::string const& model, char const* scheme, int a
         app::read_for_training(model_of(model), data().calibration.images);
     app::plan_layers(network, {qtk::parse_scheme(scheme), activation_bits, 8});
     return network;
-}
-template <typename F>
-std::string message_of(F&& f) {
-    try {
-        f();
-    } catch (qtk::error const& e) {
-        return e.what();
-    }
-    return {};
 }
 
 }  // namespace
@@ -106,8 +98,9 @@ TEST_CASE(
 
 TEST_CASE("schemes whose steps are not learned are refused, and so are folders with other grids") {
     for (char const* scheme : {"i3/channel/asym", "i4/g32", "nf4/g64", "i4/channel/sym/f16"})
-        CHECK(message_of([&] { (void)planned("resnet", scheme, 4); }).find("are not learned") !=
-              std::string::npos);
+        CHECK(qtk_test::message_of([&] {
+                  (void)planned("resnet", scheme, 4);
+              }).find("are not learned") != std::string::npos);
     qtk_test::temporary_folder const scratch;
     app::write_trained(planned("resnet", "i4/tensor", 4), scratch.path() / "network");
     auto const path = scratch.path() / "network" / "quantized.safetensors";
@@ -129,7 +122,7 @@ TEST_CASE("schemes whose steps are not learned are refused, and so are folders w
         }
         std::filesystem::rename(scratch.path() / "other.safetensors", path);
         CAPTURE(grid);
-        CHECK(message_of([&] {
+        CHECK(qtk_test::message_of([&] {
                   (void)app::load_trained(scratch.path() / "network");
               }).find("SCALE LOWEST HIGHEST") != std::string::npos);
     }

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tiny_vision.hpp"
+#include "three_choices.hpp"
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -15,27 +15,7 @@
 namespace {
 
 using qtk::candidate_network, qtk::linear, qtk::matrix, qtk::vision_model;
-using qtk_test::random_images, qtk_test::temporary_folder;
-
-vision_model tiny() {
-    temporary_folder const folder;
-    qtk_test::tiny_resnet().write(folder.path());
-    return qtk::load_vision_model(folder.path());
-}
-vision_model quantized(std::string const& format) {
-    vision_model model = tiny();
-    model.for_each_linear([&](linear& layer) {
-        qtk::apply_format(layer, qtk::weight_matrix(layer.form()), qtk::parse_layer_format(format));
-    });
-    return model;
-}
-candidate_network with_three_choices() {
-    candidate_network network(tiny());
-    network.add(8, "i8/channel", quantized("i8/channel"));
-    network.add(2, "i2/channel", quantized("i2/channel"));
-    network.add(4, "i4/channel@a8", quantized("i4/channel@a8"));
-    return network;
-}
+using qtk_test::random_images, qtk_test::with_three_choices;
 
 constexpr qtk::image_shape shape{8, 8, 3};
 
@@ -46,7 +26,7 @@ TEST_CASE("sensitivities are what they are defined to be") {
     auto const images = random_images(6, shape, 2);
     std::vector<std::uint16_t> const labels{0, 1, 2, 3, 4, 0};
     std::map<std::string, matrix> rows;
-    tiny().for_each_linear([&](linear const& layer) {
+    qtk_test::load_folder(qtk_test::tiny_resnet()).for_each_linear([&](linear const& layer) {
         matrix x(5, layer.in());
         auto const values = qtk::gaussian_vector(x.view().size(), 3);
         std::ranges::copy(values, x.data());

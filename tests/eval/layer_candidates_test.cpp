@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tiny_vision.hpp"
+#include "three_choices.hpp"
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -14,27 +14,8 @@
 namespace {
 
 using qtk::candidate_network, qtk::linear, qtk::matrix, qtk::vision_model;
-using qtk_test::random_images, qtk_test::temporary_folder;
+using qtk_test::random_images, qtk_test::with_three_choices;
 
-vision_model tiny() {
-    temporary_folder const folder;
-    qtk_test::tiny_resnet().write(folder.path());
-    return qtk::load_vision_model(folder.path());
-}
-vision_model quantized(std::string const& format) {
-    vision_model model = tiny();
-    model.for_each_linear([&](linear& layer) {
-        qtk::apply_format(layer, qtk::weight_matrix(layer.form()), qtk::parse_layer_format(format));
-    });
-    return model;
-}
-candidate_network with_three_choices() {
-    candidate_network network(tiny());
-    network.add(8, "i8/channel", quantized("i8/channel"));
-    network.add(2, "i2/channel", quantized("i2/channel"));
-    network.add(4, "i4/channel@a8", quantized("i4/channel@a8"));
-    return network;
-}
 bool same(matrix const& a, matrix const& b) {
     return a.shape() == b.shape() && std::equal(a.data(), a.data() + a.view().size(), b.data());
 }
@@ -46,19 +27,19 @@ constexpr qtk::image_shape shape{8, 8, 3};
 TEST_CASE("a network of candidates is the network that was quantized so") {
     auto network = with_three_choices();
     auto const images = random_images(3, shape, 1);
-    matrix const floats = tiny().logits(images);
+    matrix const floats = qtk_test::load_folder(qtk_test::tiny_resnet()).logits(images);
     CHECK(same(network.floats().logits(images), floats));
     CHECK(network.of(0).size() == 3);
     // Sorted by bits, whatever order they came in.
     CHECK(network.of(0)[0].format == "i2/channel");
     CHECK(network.of(0)[2].bits == 8);
     CHECK(same(network.with(network.uniform(4)).logits(images),
-               quantized("i4/channel@a8").logits(images)));
+               qtk_test::tiny_model_in("i4/channel@a8").logits(images)));
     CHECK(same(network.with(network.uniform(2)).logits(images),
-               quantized("i2/channel").logits(images)));
+               qtk_test::tiny_model_in("i2/channel").logits(images)));
 
     // One layer alone, and back again.
-    vision_model one = tiny();
+    vision_model one = qtk_test::load_folder(qtk_test::tiny_resnet());
     one.for_each_linear([&](linear& layer) {
         if (layer.name() == "layer2.0.conv1")
             qtk::apply_format(layer, qtk::weight_matrix(layer.form()),
@@ -76,7 +57,8 @@ TEST_CASE("a network of candidates is the network that was quantized so") {
 
 TEST_CASE("candidates that do not fit are refused") {
     auto network = with_three_choices();
-    CHECK_THROWS_AS(network.add(4, "i4/tensor", quantized("i4/tensor")), qtk::value_error);
+    CHECK_THROWS_AS(network.add(4, "i4/tensor", qtk_test::tiny_model_in("i4/tensor")),
+                    qtk::value_error);
     CHECK_THROWS_AS(network.add(0, {3, "i3", linear("other", matrix(4, 27))}), qtk::value_error);
     CHECK_THROWS_AS((void)network.uniform(5), qtk::value_error);
     std::vector<std::size_t> choice(network.size(), 0);
@@ -85,7 +67,7 @@ TEST_CASE("candidates that do not fit are refused") {
     choice.pop_back();
     CHECK_THROWS_AS((void)network.with(choice), qtk::value_error);
     // A layer that is pinned has one candidate, which is that of all bits.
-    candidate_network pinned(tiny());
-    pinned.add(8, "i8/channel", quantized("i8/channel"));
+    candidate_network pinned(qtk_test::load_folder(qtk_test::tiny_resnet()));
+    pinned.add(8, "i8/channel", qtk_test::tiny_model_in("i8/channel"));
     CHECK(pinned.uniform(3) == std::vector<std::size_t>(pinned.size(), 0));
 }

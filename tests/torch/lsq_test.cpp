@@ -12,6 +12,7 @@
 
 #include <doctest/doctest.h>
 
+#include "message_of.hpp"
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -34,16 +35,6 @@ qtk::matrix matrix_of(std::vector<float> const& values, std::size_t rows) {
     qtk::matrix m(rows, values.size() / rows);
     std::copy(values.begin(), values.end(), m.data());
     return m;
-}
-
-template <typename F>
-std::string message_of(F&& f) {
-    try {
-        f();
-    } catch (qtk::error const& e) {
-        return e.what();
-    }
-    return {};
 }
 
 }  // namespace
@@ -135,13 +126,13 @@ TEST_CASE(
 TEST_CASE("steps that do not fit are refused with a sentence") {
     auto const v = leaf({1.0f, 2.0f, 3.0f, 4.0f}, {2, 2});
     auto const with = [&](std::vector<float> const& steps) {
-        return message_of(
+        return qtk_test::message_of(
             [&] { (void)qtk::lsq_fake_quantize(v, torch::tensor(steps), three_bits); });
     };
     CHECK(with({0.5f, 0.5f, 0.5f}).find("3 steps for a first axis of 2") != std::string::npos);
     CHECK(with({0.0f}).find("above zero") != std::string::npos);
     CHECK(with({0.5f, -1.0f}).find("above zero") != std::string::npos);
-    CHECK(message_of([&] {
+    CHECK(qtk_test::message_of([&] {
               (void)qtk::ste_fake_quantize(v, torch::tensor({1.0}, torch::kDouble), three_bits);
           }).find("float") != std::string::npos);
 }

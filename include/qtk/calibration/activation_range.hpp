@@ -12,10 +12,9 @@
 #include <qtk/core/concepts.hpp>
 #include <qtk/core/error.hpp>
 #include <qtk/core/matrix_view.hpp>
-#include <qtk/core/scheme.hpp>
 #include <qtk/method/input_statistics.hpp>
 #include <qtk/model/activation_grid.hpp>
-#include <qtk/quantizer/any_quantizer.hpp>
+#include <qtk/model/static_activations.hpp>
 #include <qtk/range/entropy.hpp>
 #include <qtk/range/minmax.hpp>
 #include <qtk/range/moving_average.hpp>
@@ -81,12 +80,8 @@ using activation_range =
         }
         return fit_activation_grid(moving.current(), codes);
     }
-    any_quantizer const quantizer(
-        scheme{.element = format{.bits = bits_of(codes)},
-               .zero = codes.is_symmetric() ? origin::fixed : origin::floating});
-    return fit_activation_grid(
-        std::visit([&](auto const& how) { return estimate_range(how, values, quantizer); }, range),
-        codes);
+    return std::visit([&](auto const& how) { return static_activation_grid(rows, how, codes); },
+                      range);
 }
 
 }  // namespace qtk

@@ -96,9 +96,11 @@ struct layer_sensitivity {
     compensated_sum sum;
     for (std::size_t r = 0; r < reference.rows; ++r) {
         compensated_sum of_image;
-        for (std::size_t c = 0; c < reference.cols; ++c) {
-            double const log_p = -cross_entropy(reference.row(r), c),
-                         log_q = -cross_entropy(other.row(r), c);
+        std::span<float const> const p = reference.row(r), q = other.row(r);
+        double const whole_p = log_sum_exp(p), whole_q = log_sum_exp(q);
+        for (std::size_t c = 0; c < p.size(); ++c) {
+            double const log_p = static_cast<double>(p[c]) - whole_p,
+                         log_q = static_cast<double>(q[c]) - whole_q;
             of_image += std::exp(log_p) * (log_p - log_q);
         }
         // Rounding may leave a tiny negative where both are the same.
@@ -119,17 +121,24 @@ struct sensitivity_inputs {
 
 namespace detail {
 
-inline void compare_layers(linear const& original, linear const& candidate,
+/// A float layer and what it makes of some rows, which all its candidates are compared with.
+struct layer_reference {
+    matrix weight, output;
+
+    layer_reference(linear const& original, matrix_view<float const> x)
+        : weight(original.effective_weight()), output(x.rows, original.out()) {
+        original.apply(x, output.view());
+    }
+};
+
+inline void compare_layers(layer_reference const& original, linear const& candidate,
                            matrix_view<float const> x, candidate_sensitivity& found) {
-    matrix const w = original.effective_weight(), left = candidate.effective_weight();
+    matrix const left = candidate.effective_weight();
     distortion weights, outputs;
-    weights.add(std::span<float const>(w.data(), w.view().size()),
-                std::span<float const>(left.data(), left.view().size()));
-    matrix y(x.rows, original.out()), other(x.rows, original.out());
-    original.apply(x, y.view());
+    weights.add(original.weight.view().flat(), left.view().flat());
+    matrix other(x.rows, candidate.out());
     candidate.apply(x, other.view());
-    outputs.add(std::span<float const>(y.data(), y.view().size()),
-                std::span<float const>(other.data(), other.view().size()));
+    outputs.add(original.output.view().flat(), other.view().flat());
     found.weight = weights.nmse();
     found.output = outputs.nmse();
     found.squared_error = weights.mse() * static_cast<double>(weights.count());
@@ -153,14 +162,15 @@ inline void compare_layers(linear const& original, linear const& candidate,
         if (progress) progress(l);
         layer_sensitivity layer{.name = network.original(l).name(), .candidates = {}};
         if (!inputs.mean_traces.empty()) layer.mean_trace = inputs.mean_traces[l];
+        matrix_view<float const> const rows = inputs.rows(layer.name);
+        detail::layer_reference const original(network.original(l), rows);
         for (std::size_t c = 0; c < network.of(l).size(); ++c) {
             layer_candidate const& candidate = network.of(l)[c];
             candidate_sensitivity found{.bits = candidate.bits, .format = candidate.format};
             matrix const logits = network.with_only(l, c).logits(inputs.images);
             found.loss = classify(logits.view(), inputs.labels).mean_loss() - float_loss;
             found.divergence = mean_divergence(reference.view(), logits.view());
-            detail::compare_layers(network.original(l), candidate.layer, inputs.rows(layer.name),
-                                   found);
+            detail::compare_layers(original, candidate.layer, rows, found);
             found.hessian = 0.5 * std::max(0.0, layer.mean_trace) * found.squared_error;
             layer.candidates.push_back(std::move(found));
         }

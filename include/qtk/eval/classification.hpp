@@ -41,12 +41,17 @@ struct classification {
     [[nodiscard]] double mean_loss() const { return mean(losses); }
 };
 
-/// -ln softmax(logits)[label], in double.
-[[nodiscard]] inline double cross_entropy(std::span<float const> logits, std::size_t label) {
+/// ln of the sum of e^v over the logits, in double: -ln softmax(logits)[c] is this less logits[c].
+[[nodiscard]] inline double log_sum_exp(std::span<float const> logits) {
     double const top = static_cast<double>(std::ranges::max(logits));
     double sum = 0.0;
     for (float const v : logits) sum += std::exp(static_cast<double>(v) - top);
-    return std::log(sum) + top - static_cast<double>(logits[label]);
+    return std::log(sum) + top;
+}
+
+/// -ln softmax(logits)[label], in double.
+[[nodiscard]] inline double cross_entropy(std::span<float const> logits, std::size_t label) {
+    return log_sum_exp(logits) - static_cast<double>(logits[label]);
 }
 
 /// From logits [images, classes] and a label each. Throws shape_error where there are more or fewer labels,

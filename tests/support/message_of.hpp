@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What does an error say? For expectations on parts of a message.
+#pragma once
+
+#include <qtk/core/error.hpp>
+
+#include <string>
+
+namespace qtk_test {
+
+/// The message of the qtk::error that f throws; empty if it throws none.
+template <typename F>
+std::string message_of(F&& f) {
+    try {
+        f();
+    } catch (qtk::error const& e) {
+        return e.what();
+    }
+    return {};
+}
+
+}  // namespace qtk_test
