@@ -21,6 +21,7 @@
 #include "common_options.hpp"
 #include "environment.hpp"
 #include "html_page.hpp"
+#include "low_bit_flags.hpp"
 #include "output.hpp"
 #include "terminal.hpp"
 #include "trained_network.hpp"
@@ -43,12 +44,11 @@ namespace app {
 namespace {
 
 struct attack_options {
-    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors", data = "digits";
+    low_bit_options network;
     std::vector<std::string> schemes{"i8/channel", "i4/channel", "i3/channel", "i2/channel"},
         trained, attacks;
-    int activation_bits = 8, edge_bits = 8;
     std::vector<double> epsilons{0.03125, 0.0625, 0.125}, rates{1e-4, 1e-3, 1e-2};
-    std::size_t steps = 10, flip_seeds = 5, tests = 0;
+    std::size_t steps = 10, flip_seeds = 5;
     std::uint64_t seed = 0;
     std::string report;
     output_options output;
@@ -78,8 +78,8 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
 
 [[nodiscard]] std::vector<candidate> candidates(attack_options const& options,
                                                 labelled_batch const& calibration) {
-    trained_network const network = read_for_training(options.model, calibration.images);
-    std::vector<candidate> all{{"float", qtk::load_vision_model(options.model), network}};
+    trained_network const network = read_for_training(options.network.model, calibration.images);
+    std::vector<candidate> all{{"float", qtk::load_vision_model(options.network.model), network}};
     for (std::string const& name : options.schemes) {
         qtk::scheme const scheme = qtk::parse_scheme(name);
         candidate c{name, all.front().model, network};  // as it was asked for: legends are narrow
@@ -87,21 +87,23 @@ void follow(trained_network& floats, qtk::vision_model const& model) {
         c.model.for_each_linear([&](qtk::linear& layer) {
             std::size_t const i = next++;
             bool const is_edge =
-                options.edge_bits > 0 && (i == 0 || i + 1 == network.layers.size());
+                options.network.edge_bits > 0 && (i == 0 || i + 1 == network.layers.size());
             qtk::scheme own = scheme;
-            if (is_edge && own.element.is_integer()) own.element.bits = options.edge_bits;
+            if (is_edge && own.element.is_integer()) own.element.bits = options.network.edge_bits;
             layer.set_weight(qtk::quantize_any(network.layers[i].weight, own));
             qtk::layer_activations how;
-            if (options.activation_bits > 0) {
+            if (options.network.activation_bits > 0) {
                 how.type = qtk::activation_type::a8_static;
                 how.grid = qtk::fit_activation_grid(
                     {network.layers[i].seen.lowest, network.layers[i].seen.highest},
-                    qtk::activation_codes(is_edge ? options.edge_bits : options.activation_bits,
-                                          false));
+                    qtk::activation_codes(
+                        is_edge ? options.network.edge_bits : options.network.activation_bits,
+                        false));
             }
             layer.pack(how);
         });
-        if (options.activation_bits > 0) c.name += fmt::format("@a{}", options.activation_bits);
+        if (options.network.activation_bits > 0)
+            c.name += fmt::format("@a{}", options.network.activation_bits);
         follow(c.floats, c.model);
         all.push_back(std::move(c));
     }
@@ -283,7 +285,7 @@ void run(attack_options options) {
         if (attack != "flips" && !has_torch())
             throw qtk::value_error("quant-energy attack: " + attack + " needs gradients; " +
                                    torch_hint);
-    training_data const data = read_training_data(options.data, options.tests);
+    training_data const data = read_training_data(options.network.data, options.network.tests);
     labelled_batch const& test = data.test;
     std::vector<candidate> const all = candidates(options, data.calibration);
     std::vector<attack_row> rows;
@@ -310,8 +312,9 @@ void run(attack_options options) {
         "given probability, {} seeds; accuracies are those of the packed runtime. Intervals of 95 "
         "%: bootstrap over "
         "images, of flips Student's t over seeds.",
-        options.model, test.labels.size(),
-        options.edge_bits == 0 ? "like the others" : fmt::format("at {} bits", options.edge_bits),
+        options.network.model, test.labels.size(),
+        options.network.edge_bits == 0 ? "like the others"
+                                       : fmt::format("at {} bits", options.network.edge_bits),
         options.steps, options.steps, options.flip_seeds);
     std::string const without = is_default && !has_torch()
                                     ? "No FGSM and PGD: " + std::string(torch_hint) + "."
@@ -327,13 +330,14 @@ void run(attack_options options) {
     if (!options.output.json_target.empty()) {
         json list = json::array();
         for (attack_row const& row : rows) list.push_back(row_json(row));
-        deliver(options.output.json_target, json{{"schema", "qtk.energy.attack/1"},
-                                                 {"model", options.model},
-                                                 {"protocol", protocol},
-                                                 {"has_gradients", has_torch()},
-                                                 {"activation_bits", options.activation_bits},
-                                                 {"environment", environment::now().to_json()},
-                                                 {"rows", list}});
+        deliver(options.output.json_target,
+                json{{"schema", "qtk.energy.attack/1"},
+                     {"model", options.network.model},
+                     {"protocol", protocol},
+                     {"has_gradients", has_torch()},
+                     {"activation_bits", options.network.activation_bits},
+                     {"environment", environment::now().to_json()},
+                     {"rows", list}});
     }
     if (!options.output.csv_target.empty()) {
         std::string csv =
@@ -375,25 +379,12 @@ void add_attack(CLI::App& program) {
     auto const options = std::make_shared<attack_options>();
     CLI::App* const command = program.add_subcommand(
         "attack", "quantized vision models under FGSM, PGD and flips of bits, against float");
-    command
-        ->add_option("--model", options->model,
-                     "ResNet (torchvision's names) or ViT (timm's), safetensors")
-        ->capture_default_str();
-    command->add_option("--data", options->data, "digits, cifar10:DIR, cifar100:DIR or mnist:DIR")
-        ->capture_default_str();
+    options->network.add_to(*command);
     command->add_option("--schemes", options->schemes, "of the weights")
         ->delimiter(',')
         ->capture_default_str();
     command->add_option("--trained", options->trained,
                         "folder of quant-energy train --out; repeatable");
-    command->add_option("--activation-bits", options->activation_bits, "2 to 8; 0: floats")
-        ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
-        ->capture_default_str();
-    command
-        ->add_option("--edge-bits", options->edge_bits,
-                     "of the first and last layer; 0: like the others")
-        ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
-        ->capture_default_str();
     command
         ->add_option("--attacks", options->attacks,
                      "fgsm, pgd, flips; default: all that this program can")
@@ -416,8 +407,6 @@ void add_attack(CLI::App& program) {
         ->check(CLI::Range(std::size_t{2}, std::size_t{10000}))
         ->capture_default_str();
     command->add_option("--seed", options->seed)->capture_default_str();
-    command->add_option("--images", options->tests, "test images at most; 0: all")
-        ->capture_default_str();
     command->add_option("--report", options->report, "HTML page");
     options->output.add_to(*command);
     add_threads(*command);

@@ -44,8 +44,7 @@ struct shown_table {
 }
 
 /// The steps of all ladders side by side: what each leaves, and what it adds to the step before.
-[[nodiscard]] shown_table ladder_table(network_findings const& found,
-                                       study_setting const& setting) {
+[[nodiscard]] shown_table ladder_table(network_findings const& found) {
     shown_table table{
         "Low-bit collapse, and its repair step by step",
         fmt::format(
@@ -70,8 +69,7 @@ struct shown_table {
             }
             std::string cell = with_deviation(ladder.steps[s].accuracies());
             if (s > 0 && ladder.steps[s - 1].failure.empty())
-                cell += fmt::format(" ({})", points(difference(ladder.steps[s], ladder.steps[s - 1],
-                                                               setting.seed)));
+                cell += fmt::format(" ({})", points(ladder.steps[s].against_step));
             row.push_back(std::move(cell));
         }
         table.rows.push_back(std::move(row));
@@ -95,13 +93,8 @@ struct shown_table {
         {"format", "method", "bits/weight", "kB", "accuracy, %", "against float", "p", "energy",
          "saved, %", "us/image"},
         {}};
-    std::vector<accuracy_difference> differences;
     std::vector<double> p;
-    for (recipe_result const& r : found.grid) {
-        differences.push_back(r.failure.empty() ? difference(r, found.floats, setting.seed)
-                                                : accuracy_difference{});
-        p.push_back(differences.back().p);
-    }
+    for (recipe_result const& r : found.grid) p.push_back(r.against_float.p);
     std::vector<double> const corrected = qtk::holm_adjusted(p);
     auto const line = [&](recipe_result const& r) {
         std::vector<std::string> row{r.recipe.format, r.recipe.is_float() ? "" : r.recipe.method};
@@ -123,7 +116,7 @@ struct shown_table {
     for (std::size_t i = 0; i < found.grid.size(); ++i) {
         table.rows.push_back(line(found.grid[i]));
         if (!found.grid[i].failure.empty()) continue;
-        table.rows.back()[5] = points(differences[i]);
+        table.rows.back()[5] = points(found.grid[i].against_float);
         table.rows.back()[6] = p_value(corrected[i]);
     }
     return table;
@@ -232,7 +225,7 @@ struct shown_table {
 [[nodiscard]] std::vector<shown_table> tables_of(network_findings const& found,
                                                  study_setting const& setting) {
     std::vector<shown_table> tables;
-    if (!found.ladders.empty()) tables.push_back(ladder_table(found, setting));
+    if (!found.ladders.empty()) tables.push_back(ladder_table(found));
     if (!found.grid.empty()) tables.push_back(grid_table(found, setting));
     if (!found.prices.empty()) tables.push_back(price_table(found));
     if (found.mixed) tables.push_back(mixed_table(found, setting));
@@ -248,8 +241,7 @@ struct shown_table {
         found.calibration_images, found.data);
 }
 
-[[nodiscard]] json result_json(recipe_result const& r, recipe_result const& floats,
-                               study_setting const& setting) {
+[[nodiscard]] json result_json(recipe_result const& r) {
     json row{{"format", r.recipe.format}, {"method", r.recipe.method}, {"range", r.recipe.range}};
     if (!r.recipe.label.empty()) row["label"] = r.recipe.label;
     if (!r.failure.empty()) {
@@ -261,7 +253,7 @@ struct shown_table {
                 {"accuracies", r.accuracies()},
                 {"bits_per_weight", r.bits_per_weight},
                 {"bytes", r.bytes}});
-    accuracy_difference const d = difference(r, floats, setting.seed);
+    accuracy_difference const& d = r.against_float;
     row["against_float"] = {{"value", d.value}, {"low", d.low}, {"high", d.high}, {"p", d.p}};
     json energies = json::object();
     for (qtk::energy_estimate const& e : r.energy) energies[e.table] = e.total().count();
@@ -322,6 +314,21 @@ void add_charts(html_page& page, network_findings const& found, study_setting co
 
 }  // namespace
 
+void compare_results(network_findings& found, std::uint64_t seed) {
+    auto const with_float = [&](recipe_result& r) {
+        if (r.failure.empty()) r.against_float = difference(r, found.floats, seed);
+    };
+    with_float(found.floats);
+    for (recipe_result& r : found.grid) with_float(r);
+    for (climbed_ladder& ladder : found.ladders)
+        for (std::size_t i = 0; i < ladder.steps.size(); ++i) {
+            recipe_result& step = ladder.steps[i];
+            with_float(step);
+            if (i > 0 && step.failure.empty() && ladder.steps[i - 1].failure.empty())
+                step.against_step = difference(step, ladder.steps[i - 1], seed);
+        }
+}
+
 std::string findings_text(network_findings const& found, study_setting const& setting) {
     std::string text = header_line(found) + "\n";
     for (shown_table const& shown : tables_of(found, setting)) {
@@ -338,16 +345,14 @@ json findings_json(network_findings const& found, study_setting const& setting) 
                {"test_images", found.test_images},
                {"draws", found.draws},
                {"calibration_images", found.calibration_images},
-               {"float", result_json(found.floats, found.floats, setting)}};
+               {"float", result_json(found.floats)}};
     for (climbed_ladder const& ladder : found.ladders) {
         json steps = json::array();
-        for (recipe_result const& step : ladder.steps)
-            steps.push_back(result_json(step, found.floats, setting));
+        for (recipe_result const& step : ladder.steps) steps.push_back(result_json(step));
         model["ladders"].push_back({{"collapse", ladder.ladder.collapse}, {"steps", steps}});
     }
     model["rows"] = json::array();
-    for (recipe_result const& r : found.grid)
-        model["rows"].push_back(result_json(r, found.floats, setting));
+    for (recipe_result const& r : found.grid) model["rows"].push_back(result_json(r));
     for (auto const& priced : found.prices)
         for (qtk::table_comparison const& t : priced.tables) {
             json row{{"format", priced.recipe}, {"table", t.table}, {"traffic", t.counting}};

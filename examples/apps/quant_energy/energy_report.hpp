@@ -74,6 +74,9 @@ struct study_setting {
     std::uint64_t seed = 0;
 };
 
+/// Sets the differences of all results, once for every table and file that shows them.
+void compare_results(network_findings& found, std::uint64_t seed);
+
 [[nodiscard]] std::string findings_text(network_findings const& found,
                                         study_setting const& setting);
 [[nodiscard]] json findings_json(network_findings const& found, study_setting const& setting);

@@ -30,6 +30,10 @@ bool quantization_recipe::depends_on_images() const {
            qtk::parse_layer_format(format).activations.type == qtk::activation_type::a8_static;
 }
 
+bool quantization_recipe::needs_hessians() const {
+    return qtk::parse_method(method).needs_hessian();
+}
+
 void quantization_recipe::require() const {
     qtk::layer_format const how = qtk::parse_layer_format(format);
     if (!is_float() && !how.scheme)
@@ -103,13 +107,16 @@ accuracy_difference difference(recipe_result const& a, recipe_result const& b, s
 }
 
 network_study::network_study(std::string path, qtk::vision_model model, vision_data const& data,
-                             std::size_t calibration_images, std::size_t draws, std::uint64_t seed)
+                             std::size_t calibration_images, std::size_t draws, std::uint64_t seed,
+                             bool has_hessians)
     : path_(std::move(path)), model_(std::move(model)), data_(data) {
     for (std::size_t d = 0; d < draws; ++d)
         draws_.push_back(data.draw(calibration_images, seed + d));
     for (labelled_batch const& draw : draws_)
         seen_.emplace_back(model_, draw.images,
-                           qtk::vision_statistics_options{.kept_values = std::size_t{1} << 15});
+                           qtk::vision_statistics_options{
+                               .has_hessian = [=](qtk::linear const&) { return has_hessians; },
+                               .kept_values = std::size_t{1} << 15});
 }
 
 bool network_study::has_attention() const {

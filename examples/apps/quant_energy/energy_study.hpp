@@ -37,6 +37,8 @@ struct quantization_recipe {
     [[nodiscard]] bool is_float() const { return format == "fp32"; }
     /// Does calibration change it?
     [[nodiscard]] bool depends_on_images() const;
+    /// Does its method read the Hessians of layers?
+    [[nodiscard]] bool needs_hessians() const;
     /// Throws qtk::value_error for what cannot be read, or does not go together.
     void require() const;
 };
@@ -45,6 +47,11 @@ struct quantization_recipe {
 enum class edge_rule : std::uint8_t { same, eight, floats };
 /// Throws qtk::value_error unless it is same, 8 or float.
 [[nodiscard]] edge_rule parse_edge_rule(std::string const& text);
+
+/// Accuracy of one recipe less that of another.
+struct accuracy_difference {
+    double value = 0.0, low = 0.0, high = 0.0, p = 1.0;  ///< 95 %, two-sided p
+};
 
 /// What one recipe became.
 struct recipe_result {
@@ -55,17 +62,15 @@ struct recipe_result {
     std::size_t bytes = 0;                          ///< of all layers, scales counted
     std::vector<qtk::energy_estimate> energy = {};  ///< of one image, by table
     double seconds_per_image = 0.0;                 ///< 0: not measured
-    std::string failure = {};                       ///< why there is no result
+    /// Set by the study; of the second in a ladder alone.
+    accuracy_difference against_float = {}, against_step = {};
+    std::string failure = {};  ///< why there is no result
 
     [[nodiscard]] std::vector<double> accuracies() const;
     [[nodiscard]] double accuracy() const;   ///< mean over the draws
     [[nodiscard]] double deviation() const;  ///< over the draws; 0 for one run
 };
 
-/// Accuracy of one recipe less that of another.
-struct accuracy_difference {
-    double value = 0.0, low = 0.0, high = 0.0, p = 1.0;  ///< 95 %, two-sided p
-};
 /// Bootstrap over images and over draws at once, both paired. Throws qtk::shape_error for other images.
 [[nodiscard]] accuracy_difference difference(recipe_result const& a, recipe_result const& b,
                                              std::uint64_t seed, std::size_t resamples = 2000);
@@ -73,9 +78,11 @@ struct accuracy_difference {
 /// One network and one draw of calibration images after the other: what all recipes share.
 class network_study {
   public:
-    /// `path` is where the model was read from.
+    /// `path` is where the model was read from. Hessians of all layers take 4 in^2 bytes each and draw: only where a
+    /// method reads them.
     network_study(std::string path, qtk::vision_model model, vision_data const& data,
-                  std::size_t calibration_images, std::size_t draws, std::uint64_t seed);
+                  std::size_t calibration_images, std::size_t draws, std::uint64_t seed,
+                  bool has_hessians);
 
     [[nodiscard]] std::string const& path() const noexcept { return path_; }
     [[nodiscard]] std::string name() const { return name_of_model(path_); }

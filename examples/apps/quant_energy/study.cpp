@@ -19,6 +19,7 @@
 #include "environment.hpp"
 #include "packed_training.hpp"
 #include "terminal.hpp"
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -91,6 +92,7 @@ class study_runner {
         found.floats = run(study, {quantization_recipe{}}, edges_, "float").front();
         if (!options_.has_no_ladders) climb(study, found);
         if (!options_.has_no_grid) found.grid = run(study, grid_of(options_), edges_, "formats");
+        compare_results(found, options_.seed);
         price(study, found);
         if (!options_.has_no_mixed) mix(study, found);
         if (options_.is_ablation && study.has_attention()) ablate(study, found);
@@ -258,7 +260,10 @@ class study_runner {
 
 void run(energy_study_options const& options) {
     auto const start = std::chrono::steady_clock::now();
-    (void)grid_of(options);  // what cannot be is said before anything is read
+    // What cannot be is said before anything is read.
+    std::vector<quantization_recipe> const grid = grid_of(options);
+    bool const has_hessians =
+        !options.has_no_grid && std::ranges::any_of(grid, &quantization_recipe::needs_hessians);
     if (options.is_trained && !has_torch())
         throw qtk::value_error(std::string("--train: ") + torch_hint);
     study_setting setting{.tables = {},
@@ -281,7 +286,7 @@ void run(energy_study_options const& options) {
     for (std::size_t i = 0; i < options.vision.models.size(); ++i) {
         network_study const study(options.vision.models[i], open_vision_model(options.vision, i),
                                   data, options.vision.calibration_images, options.seeds,
-                                  options.seed);
+                                  options.seed, has_hessians);
         networks.push_back(runner.findings(study, data.description));
         fmt::print(human, "{}\n", findings_text(networks.back(), setting));
         std::fflush(human);

@@ -15,6 +15,7 @@
 #include "common_options.hpp"
 #include "environment.hpp"
 #include "html_page.hpp"
+#include "low_bit_flags.hpp"
 #include "output.hpp"
 #include "packed_training.hpp"
 #include "terminal.hpp"
@@ -35,13 +36,12 @@ namespace app {
 namespace {
 
 struct train_options {
-    std::string model = QTK_DATA_DIR "/digits/resnet_digits.safetensors", data = "digits";
+    low_bit_options network{.activation_bits = 4};
     std::vector<std::string> schemes{"i2/tensor"}, methods{"lsq"};
-    int activation_bits = 4, edge_bits = 8;
     bool distills = false;
     double distillation = 0.5;
     training_options training;
-    std::size_t seeds = 1, tests = 0;
+    std::size_t seeds = 1;
     std::string out, report;
     output_options output;
 };
@@ -73,7 +73,7 @@ struct trained_row {
 [[nodiscard]] qtk::interval_estimate before_training(train_options const& options,
                                                      trained_network const& planned,
                                                      labelled_batch const& test) {
-    qtk::vision_model model = qtk::load_vision_model(options.model);
+    qtk::vision_model model = qtk::load_vision_model(options.network.model);
     std::size_t next = 0;
     model.for_each_linear([&](qtk::linear& layer) {
         network_layer const& plan = planned.layers.at(next++);
@@ -95,12 +95,13 @@ struct trained_row {
 void run_one(trained_row& row, train_options const& options, qtk::scheme const& scheme,
              training_method const& method, training_data const& data,
              std::filesystem::path const& folder) {
-    packed_training_options how{.model = options.model,
-                                .plan = {scheme, options.activation_bits, options.edge_bits},
-                                .method = method,
-                                .distillation = options.distillation,
-                                .how = options.training,
-                                .out = folder};
+    packed_training_options how{
+        .model = options.network.model,
+        .plan = {scheme, options.network.activation_bits, options.network.edge_bits},
+        .method = method,
+        .distillation = options.distillation,
+        .how = options.training,
+        .out = folder};
     how.how.seed = row.seed;
     progress_line const progress;
     packed_training trained = train_packed(how, data, [&](training_epoch const& epoch) {
@@ -214,16 +215,19 @@ void run(train_options const& options) {
         methods.push_back(method_of(name, options.distills));
     std::vector<qtk::scheme> schemes;
     for (std::string const& name : options.schemes) schemes.push_back(qtk::parse_scheme(name));
-    training_data const data = read_training_data(options.data, options.tests);
-    trained_network const network = read_for_training(options.model, data.calibration.images);
-    double const original = qtk::mean(hits_of(
-        qtk::load_vision_model(options.model).logits(data.test.images).view(), data.test.labels));
+    training_data const data = read_training_data(options.network.data, options.network.tests);
+    trained_network const network =
+        read_for_training(options.network.model, data.calibration.images);
+    double const original = qtk::mean(
+        hits_of(qtk::load_vision_model(options.network.model).logits(data.test.images).view(),
+                data.test.labels));
     bool const is_only = schemes.size() * methods.size() * options.seeds == 1;
     if (!options.out.empty() && !is_only) std::filesystem::create_directories(options.out);
     std::vector<trained_row> rows;
     for (std::size_t s = 0; s < schemes.size(); ++s) {
         trained_network planned = network;
-        plan_layers(planned, {schemes[s], options.activation_bits, options.edge_bits});
+        plan_layers(planned,
+                    {schemes[s], options.network.activation_bits, options.network.edge_bits});
         qtk::interval_estimate const before = before_training(options, planned, data.test);
         for (training_method const& method : methods)
             for (std::size_t i = 0; i < options.seeds; ++i) {
@@ -243,11 +247,13 @@ void run(train_options const& options) {
         "once; batch norms folded before training; activations {}; first and last layer {}; {} "
         "epochs of batches of "
         "{}, Adam from {}; accuracies are those of the packed runtime.",
-        options.model, data.training.labels.size(), data.calibration.labels.size(),
+        options.network.model, data.training.labels.size(), data.calibration.labels.size(),
         data.test.labels.size(),
-        options.activation_bits == 0 ? "floats"
-                                     : fmt::format("{} bits, static", options.activation_bits),
-        options.edge_bits == 0 ? "like the others" : fmt::format("{} bits", options.edge_bits),
+        options.network.activation_bits == 0
+            ? "floats"
+            : fmt::format("{} bits, static", options.network.activation_bits),
+        options.network.edge_bits == 0 ? "like the others"
+                                       : fmt::format("{} bits", options.network.edge_bits),
         options.training.epochs, options.training.batch, options.training.rate);
     std::vector<std::string> const header{"scheme",   "method",       "seed",       "before, %",
                                           "after, %", "in floats, %", "same class", "epoch",
@@ -282,15 +288,16 @@ void run(train_options const& options) {
     if (!options.output.json_target.empty()) {
         json all = json::array();
         for (trained_row const& row : rows) all.push_back(row_json(row, data.test.labels.size()));
-        deliver(options.output.json_target, json{{"schema", "qtk.energy.train/1"},
-                                                 {"model", options.model},
-                                                 {"protocol", protocol},
-                                                 {"activation_bits", options.activation_bits},
-                                                 {"edge_bits", options.edge_bits},
-                                                 {"accuracy_float", original},
-                                                 {"environment", environment::now().to_json()},
-                                                 {"methods", by_method},
-                                                 {"rows", all}});
+        deliver(options.output.json_target,
+                json{{"schema", "qtk.energy.train/1"},
+                     {"model", options.network.model},
+                     {"protocol", protocol},
+                     {"activation_bits", options.network.activation_bits},
+                     {"edge_bits", options.network.edge_bits},
+                     {"accuracy_float", original},
+                     {"environment", environment::now().to_json()},
+                     {"methods", by_method},
+                     {"rows", all}});
     }
     if (!options.output.csv_target.empty()) {
         std::string csv =
@@ -312,26 +319,13 @@ void add_train(CLI::App& program) {
         program.add_subcommand("train",
                                "train a vision model with its roundings in place (LSQ, "
                                "straight-through), and run it packed");
-    command
-        ->add_option("--model", options->model,
-                     "ResNet (torchvision's names) or ViT (timm's), safetensors")
-        ->capture_default_str();
-    command->add_option("--data", options->data, "digits, cifar10:DIR, cifar100:DIR or mnist:DIR")
-        ->capture_default_str();
+    options->network.add_to(*command);
     command->add_option("--schemes", options->schemes, "of the weights: iB/tensor or iB/channel")
         ->delimiter(',')
         ->capture_default_str();
     command
         ->add_option("--methods,--method", options->methods, "lsq, ste, lsq+distill, ste+distill")
         ->delimiter(',')
-        ->capture_default_str();
-    command->add_option("--activation-bits", options->activation_bits, "2 to 8; 0: floats")
-        ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
-        ->capture_default_str();
-    command
-        ->add_option("--edge-bits", options->edge_bits,
-                     "of the first and last layer; 0: like the others")
-        ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
         ->capture_default_str();
     command->add_flag("--distill", options->distills,
                       "every method also follows the float model's logits");
@@ -354,8 +348,6 @@ void add_train(CLI::App& program) {
         ->capture_default_str();
     command->add_option("--seeds", options->seeds, "runs, with this seed and the next ones")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1000}))
-        ->capture_default_str();
-    command->add_option("--images", options->tests, "test images at most; 0: all")
         ->capture_default_str();
     command->add_option("--out", options->out,
                         "new folder for the network; with several runs, for a folder each");

@@ -254,7 +254,7 @@ labelled_batch read_training_images(vision_options const& options) {
                                    std::to_string(images.count));
         images = images.part(most_of_pool, images.count - most_of_pool);
     }
-    return batch_of(first_of(images, options.training_images), transform_of(options, data));
+    return batch_of(images, transform_of(options, data));
 }
 
 qtk::vision_model open_vision_model(vision_options const& options, std::size_t index) {

@@ -28,7 +28,7 @@ struct vision_options {
     std::vector<std::string> models{QTK_DATA_DIR "/digits/resnet_digits.safetensors",
                                     QTK_DATA_DIR "/digits/deit_digits.safetensors"};
     std::string data = "digits", calibration_data;
-    std::size_t calibration_images = 100, test_images = 0, training_images = 0;  ///< 0: all
+    std::size_t calibration_images = 100, test_images = 0;  ///< 0: all
     std::size_t heads = 0, short_side = 0, crop = 0;
     std::vector<float> mean{}, deviation{};
     float divisor = 0.0f;  ///< 0: 16 for the digits, else 255
