@@ -1,27 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# One file a header that includes nothing else, and one that includes them all. Linked into a
-# program, every header is seen twice: a function that forgot its `inline` is defined twice.
-set(sources "${CMAKE_CURRENT_BINARY_DIR}/all_headers.cpp")
+# Every header compiles when it comes first, and twice in one program. The first is what the test of its name shows;
+# a header that does not come first there gets a file of its own here. Two files include them all, so that a function
+# that forgot its `inline` is defined twice.
 set(all_includes "")
+set(sources "")
 foreach(header IN LISTS QTK_HEADERS QTK_CUDA_HEADERS)
   if(header MATCHES "^qtk/torch/")
     continue() # LibTorch may be missing, and takes a minute to compile: the headers' own tests include them first
   endif()
-  string(MAKE_C_IDENTIFIER "${header}" name)
   string(APPEND all_includes "#include <${header}>\n")
+  get_filename_component(name "${header}" NAME_WE)
+  string(REGEX REPLACE "^qtk/([a-z]+)/.*" "\\1" room "${header}")
+  set(test "${PROJECT_SOURCE_DIR}/tests/${room}/${name}_test.cpp")
+  set(first "")
+  if(EXISTS "${test}")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${test}")
+    file(STRINGS "${test}" first REGEX "^#include" LIMIT_COUNT 1)
+  endif()
+  if(NOT first STREQUAL "#include <${header}>")
+    string(MAKE_C_IDENTIFIER "${header}" name)
+    file(
+      CONFIGURE
+      OUTPUT "headers/${name}.cpp"
+      CONTENT "#include <${header}>\n"
+      @ONLY)
+    list(APPEND sources "${CMAKE_CURRENT_BINARY_DIR}/headers/${name}.cpp")
+  endif()
+endforeach()
+foreach(name IN ITEMS all_headers all_headers_again)
+  set(main "")
+  if(name STREQUAL "all_headers")
+    set(main "int main() {}\n")
+  endif()
   file(
     CONFIGURE
-    OUTPUT "headers/${name}.cpp"
-    CONTENT "#include <${header}>\n#include <${header}>\n"
+    OUTPUT "${name}.cpp"
+    CONTENT "${all_includes}${main}"
     @ONLY)
-  list(APPEND sources "${CMAKE_CURRENT_BINARY_DIR}/headers/${name}.cpp")
+  list(APPEND sources "${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp")
 endforeach()
-file(
-  CONFIGURE
-  OUTPUT all_headers.cpp
-  CONTENT "${all_includes}int main() {}\n"
-  @ONLY)
 
 add_executable(qtk_test_headers ${sources})
 target_link_libraries(qtk_test_headers PRIVATE qtk_developer)

@@ -20,7 +20,6 @@
 namespace app {
 namespace {
 
-using json = nlohmann::json;
 namespace fs = std::filesystem;
 
 /// Texts in which tokenizers differ: spaces, figures, letters of several scripts, signs, line ends.
@@ -125,8 +124,8 @@ class tokenizer_export : qtk::json_fields {
     void read_json() {
         auto const opened =
             qtk::mapped_file::open(file(), qtk::io_mode::read, qtk::io_limits{}.json_bytes);
-        json const root = qtk::parse_strict_json(opened.text(), file());
-        json const& model = member(root, "model");
+        nlohmann::json const root = qtk::parse_strict_json(opened.text(), file());
+        nlohmann::json const& model = member(root, "model");
         read_split(root, flag(model, "ignore_merges", false));
         for (auto const& [token, id] : member(model, "vocab").items()) {
             if (!id.is_number_unsigned()) refuse("the id of " + qtk::quoted(token));
@@ -134,8 +133,8 @@ class tokenizer_export : qtk::json_fields {
                 !is_byte_level_ && qtk::detail::parse_byte_token(token).has_value();
             put(token, id.get<std::uint64_t>(), is_byte ? qtk::detail::byte : qtk::detail::normal);
         }
-        json const& unknown = member(model, "unk_token");
-        for (json const& merge : array(model, "merges")) {
+        nlohmann::json const& unknown = member(model, "unk_token");
+        for (nlohmann::json const& merge : array(model, "merges")) {
             if (merge.is_string()) {
                 merges_.push_back(merge.get<std::string>());
             } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
@@ -146,8 +145,8 @@ class tokenizer_export : qtk::json_fields {
             }
         }
         if (!member(root, "added_tokens").is_null())
-            for (json const& token : array(root, "added_tokens")) {
-                json const& id = member(token, "id");
+            for (nlohmann::json const& token : array(root, "added_tokens")) {
+                nlohmann::json const& id = member(token, "id");
                 if (!id.is_number_unsigned()) refuse("the id of an added token");
                 std::string const& content = text(token, "content");
                 bool const is_unknown = unknown.is_string() && unknown == content;
@@ -165,7 +164,7 @@ class tokenizer_export : qtk::json_fields {
         pre_ = "gpt-2";
         auto const vocabulary = qtk::mapped_file::open(folder / "vocab.json", qtk::io_mode::read,
                                                        qtk::io_limits{}.json_bytes);
-        json const root = qtk::parse_strict_json(vocabulary.text(), vocabulary.path());
+        nlohmann::json const root = qtk::parse_strict_json(vocabulary.text(), vocabulary.path());
         for (auto const& [token, id] : root.items())
             put(token, id.get<std::uint64_t>(),
                 token == qtk::byte_level_bpe::end_of_text_name ? qtk::detail::control
@@ -185,22 +184,23 @@ class tokenizer_export : qtk::json_fields {
     }
 
     /// The parts of a section: none, one, or those of a Sequence.
-    [[nodiscard]] std::vector<json const*> parts_of(json const& root, char const* section,
-                                                    char const* list) const {
-        json const& value = member(root, section);
+    [[nodiscard]] std::vector<nlohmann::json const*> parts_of(nlohmann::json const& root,
+                                                              char const* section,
+                                                              char const* list) const {
+        nlohmann::json const& value = member(root, section);
         if (value.is_null()) return {};
         if (!is(value, "type", "Sequence")) return {&value};
-        std::vector<json const*> parts;
-        for (json const& part : array(value, list)) parts.push_back(&part);
+        std::vector<nlohmann::json const*> parts;
+        for (nlohmann::json const& part : array(value, list)) parts.push_back(&part);
         return parts;
     }
 
-    void read_split(json const& root, bool ignores_merges) {
+    void read_split(nlohmann::json const& root, bool ignores_merges) {
         std::vector<std::string> splits;
         has_space_prefix_ = false;
-        for (json const* const part : parts_of(root, "normalizer", "normalizers"))
+        for (nlohmann::json const* const part : parts_of(root, "normalizer", "normalizers"))
             has_space_prefix_ = has_space_prefix_ || is(*part, "type", "Prepend");
-        for (json const* const part : parts_of(root, "pre_tokenizer", "pretokenizers")) {
+        for (nlohmann::json const* const part : parts_of(root, "pre_tokenizer", "pretokenizers")) {
             if (is(*part, "type", "ByteLevel")) {
                 is_byte_level_ = true;
                 if (flag(*part, "add_prefix_space", true))
@@ -209,7 +209,7 @@ class tokenizer_export : qtk::json_fields {
             } else if (is(*part, "type", "Digits")) {
                 splits.emplace_back(flag(*part, "individual_digits", false) ? "\\p{N}" : "\\p{N}+");
             } else if (is(*part, "type", "Split")) {
-                json const& pattern = member(*part, "pattern");
+                nlohmann::json const& pattern = member(*part, "pattern");
                 if (pattern.is_object() && pattern.contains("Regex"))
                     splits.push_back(qtk::to_pcre2_pattern(text(pattern, "Regex"), file()));
             } else if (is(*part, "type", "Metaspace")) {

@@ -23,6 +23,7 @@
 #include "html_page.hpp"
 #include "low_bit_flags.hpp"
 #include "output.hpp"
+#include "percent.hpp"
 #include "terminal.hpp"
 #include "trained_network.hpp"
 #include "training.hpp"
@@ -231,10 +232,6 @@ void attack_with_flips(std::vector<candidate> const& all, labelled_batch const& 
                             qtk::standard_deviation(accuracies), flips});
         }
     }
-}
-
-[[nodiscard]] std::string percent(qtk::interval_estimate const& e) {
-    return fmt::format("{:.1f} [{:.1f}, {:.1f}]", 100.0 * e.value, 100.0 * e.low, 100.0 * e.high);
 }
 
 [[nodiscard]] std::vector<std::string> cells_of(attack_row const& row) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "chart.hpp"
+#include "percent.hpp"
 #include "terminal.hpp"
 #include <algorithm>
 #include <cmath>
@@ -24,9 +25,6 @@ struct shown_table {
     table_rows rows;
 };
 
-[[nodiscard]] std::string percent(double share) {
-    return fmt::format("{:.1f}", 100.0 * share);
-}
 [[nodiscard]] std::string with_deviation(std::vector<double> const& values) {
     if (values.size() < 2) return percent(qtk::mean(values));
     return fmt::format("{} ± {}", percent(qtk::mean(values)),

@@ -18,6 +18,7 @@
 #include "low_bit_flags.hpp"
 #include "output.hpp"
 #include "packed_training.hpp"
+#include "percent.hpp"
 #include "terminal.hpp"
 #include "trained_network.hpp"
 #include "training.hpp"
@@ -167,13 +168,6 @@ struct method_summary {
         first = i;
     }
     return all;
-}
-
-[[nodiscard]] std::string percent(double share) {
-    return fmt::format("{:.1f}", 100.0 * share);
-}
-[[nodiscard]] std::string percent(qtk::interval_estimate const& e) {
-    return fmt::format("{:.1f} [{:.1f}, {:.1f}]", 100.0 * e.value, 100.0 * e.low, 100.0 * e.high);
 }
 
 void write_report(train_options const& options, std::string const& protocol,

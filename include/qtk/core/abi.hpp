@@ -69,8 +69,9 @@
 #define QTK_ABI_JOIN(isa, simd, threads, contract) QTK_ABI_JOIN_(isa, simd, threads, contract)
 
 // Kernels are inline, as everything is. A program with many files may compile them once instead:
-// QTK_KERNELS_ELSEWHERE for all files, which then only declare the functions that choose a kernel,
-// and QTK_KERNELS_HERE for the one that defines them (docs/how-to/compile-kernels-once.md).
+// QTK_KERNELS_ELSEWHERE for all files, which then only declare the functions that choose a kernel
+// and the one that parses JSON, and QTK_KERNELS_HERE for the one file that defines them
+// (docs/how-to/compile-kernels-once.md).
 #if defined(QTK_KERNELS_HERE)
 #undef QTK_KERNELS_ELSEWHERE
 #define QTK_KERNEL_ENTRY

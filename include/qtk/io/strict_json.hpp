@@ -5,6 +5,7 @@
 // after the value. Integers stay integers: `1e3` and `-0` are not unsigned numbers.
 #pragma once
 
+#include <qtk/core/abi.hpp>
 #include <qtk/core/error.hpp>
 #include <qtk/io/limits.hpp>
 #include <qtk/io/utf8.hpp>
@@ -19,6 +20,12 @@
 #include <vector>
 
 namespace qtk {
+
+#if defined(QTK_KERNELS_ELSEWHERE)
+[[nodiscard]] nlohmann::json parse_strict_json(std::string_view text, std::string const& path,
+                                               io_limits const& limits = {},
+                                               std::uint64_t origin = 0);
+#else
 
 namespace detail {
 
@@ -99,10 +106,10 @@ class strict_json_builder {
 
 /// The value that `text` holds. Throws io_error naming `path`, the byte where that is known
 /// (counted from `origin`, the place of the text in the file), and the rule that was broken.
-[[nodiscard]] inline nlohmann::json parse_strict_json(std::string_view text,
-                                                      std::string const& path,
-                                                      io_limits const& limits = {},
-                                                      std::uint64_t origin = 0) {
+[[nodiscard]] QTK_KERNEL_ENTRY nlohmann::json parse_strict_json(std::string_view text,
+                                                                std::string const& path,
+                                                                io_limits const& limits = {},
+                                                                std::uint64_t origin = 0) {
     if (text.size() > limits.json_bytes)
         throw io_error(path, "the JSON has " + std::to_string(text.size()) +
                                  " bytes, more than the limit of " +
@@ -116,5 +123,6 @@ class strict_json_builder {
             builder.offset() == io_error::no_offset ? builder.offset() : origin + builder.offset());
     return std::move(builder.root);
 }
+#endif
 
 }  // namespace qtk

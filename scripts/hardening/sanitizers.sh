@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The tests under g++'s sanitizers. Every report fails a test.
+#
+#   scripts/hardening/sanitizers.sh [asan] [tsan] [--rooms "io format"] [-- CTEST-ARGUMENT...]
+#
+# asan: addresses, leaks, undefined behaviour and the standard library's own assertions. tsan: data races, without OpenMP (its
+# runtime is not instrumented). --rooms builds and runs these rooms of tests alone; without it everything is built, the programs
+# among it, and every test runs but those that compile or package.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# shellcheck source=scripts/lib/packages.sh
+source scripts/lib/packages.sh
+
+presets=() rooms=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        asan | tsan) presets+=("$1") ;;
+        --rooms) read -ra rooms <<<"${2:?--rooms needs the names of rooms}" && shift ;;
+        --) shift && break ;;
+        *) echo "error: \"$1\" is no option; see the first lines of $0" >&2 && exit 2 ;;
+    esac
+    shift
+done
+[ ${#presets[@]} -gt 0 ] || presets=(asan tsan)
+
+need_compiler
+need_libraries
+need_test_tools
+
+status=0
+for preset in "${presets[@]}"; do
+    say "$preset: building"
+    build=build/$preset
+    cmake --preset "$preset" >"build/$preset.log" 2>&1 || { cat "build/$preset.log" >&2 && exit 1; }
+    arguments=("$@")
+    if [ ${#rooms[@]} -gt 0 ]; then
+        cmake --build "$build" --parallel "$(nproc)" --target "${rooms[@]/#/qtk_test_}"
+        arguments+=(-R "^($(IFS='|' && echo "${rooms[*]}")): ")
+    else
+        cmake --build "$build" --parallel "$(nproc)"
+    fi
+    say "$preset: running"
+    ctest --preset "$preset" --parallel "$(nproc)" "${arguments[@]}" >"$build/ctest.log" 2>&1 || status=1
+    if [ "$status" -ne 0 ]; then cat "$build/ctest.log"; fi
+    printf '%s: %s\n' "$preset" "$(grep -E 'tests passed' "$build/ctest.log" || echo 'no test ran')"
+done
+exit "$status"
