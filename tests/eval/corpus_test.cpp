@@ -72,12 +72,14 @@ TEST_CASE("text that is not UTF-8 is refused at its byte") {
 TEST_CASE("a missing language says which file is missing") {
     qtk_test::temporary_folder const folder;
     std::ofstream(folder.path() / "en.txt") << "one\n";
+    std::ofstream(folder.path() / "de.txt") << "eins\n";
     std::vector<std::string_view> const languages{"en", "xx"};
     try {
         (void)qtk::read_corpus(folder.path(), qtk::all_lines, languages);
         FAIL("accepted");
     } catch (qtk::system_error const& fault) {
         CHECK(std::string(fault.what()).find("xx.txt") != std::string::npos);
+        CHECK(std::string(fault.what()).find("hint: the folder has de, en") != std::string::npos);
     }
 }
 

@@ -6,12 +6,14 @@
 #pragma once
 
 #include <qtk/core/error.hpp>
+#include <qtk/io/descriptor.hpp>
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/tokenizer.hpp>
 #include <qtk/io/utf8.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -76,14 +78,33 @@ struct language_text {
     std::string language, text;
 };
 
-/// Reads <language>.txt of `folder` for each language. Throws like read_lines.
+/// The languages of which a folder has <language>.txt, in the order of the alphabet.
+[[nodiscard]] inline std::vector<std::string> languages_of(std::filesystem::path const& folder) {
+    std::vector<std::string> languages;
+    for (auto const& entry : std::filesystem::directory_iterator(folder))
+        if (entry.path().extension() == ".txt") languages.push_back(entry.path().stem().string());
+    std::ranges::sort(languages);
+    return languages;
+}
+
+/// Reads <language>.txt of `folder` for each language. Throws like read_lines; where a language is
+/// missing, the error names those that are there.
 [[nodiscard]] inline std::vector<language_text> read_corpus(
     std::filesystem::path const& folder, line_range lines,
     std::span<std::string_view const> languages = corpus_languages) {
     std::vector<language_text> texts;
     for (std::string_view const language : languages) {
         std::string const name(language);
-        texts.push_back({name, read_lines(folder / (name + ".txt"), lines)});
+        std::filesystem::path const file = folder / (name + ".txt");
+        if (!std::filesystem::exists(file) && std::filesystem::is_directory(folder)) {
+            std::string known;
+            for (auto const& other : languages_of(folder))
+                known += (known.empty() ? "" : ", ") + other;
+            if (!known.empty())
+                detail::throw_system_error(file.string(), "open the file", ENOENT,
+                                           "the folder has " + known);
+        }
+        texts.push_back({name, read_lines(file, lines)});
     }
     return texts;
 }
