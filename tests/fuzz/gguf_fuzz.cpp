@@ -3,18 +3,14 @@
 // Any bytes: either a refusal, or keys and tensors that lie inside the file, apart from each other.
 #include <qtk/io/gguf_header.hpp>
 
+#include "fuzz_target.hpp"
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <vector>
 
 namespace {
-
-void require(bool holds) {
-    if (!holds) std::abort();
-}
 
 bool is_inside(std::span<std::byte const> part, std::span<std::byte const> file) {
     return part.empty() ||
@@ -23,7 +19,7 @@ bool is_inside(std::span<std::byte const> part, std::span<std::byte const> file)
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+QTK_FUZZ_TARGET(gguf) {
     // The start is written here: a fuzzer would spend its time guessing it. The counts are its own,
     // one byte each.
     if (size < 2) return 0;
@@ -37,23 +33,23 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     std::memcpy(file.data() + 24, data + 2, size - 2);
     try {
         auto const header = qtk::parse_gguf_header(file, "fuzz");
-        require(header.tensors.size() == tensors && header.metadata.entries().size() == keys);
+        fuzz::require(header.tensors.size() == tensors && header.metadata.entries().size() == keys);
         for (auto const& [key, value] : header.metadata.entries()) {
-            require(header.metadata.find(key) == &value);
-            require(is_inside(value.payload(), file));
+            fuzz::require(header.metadata.find(key) == &value);
+            fuzz::require(is_inside(value.payload(), file));
             for (std::string_view const text : value.strings())
-                require(is_inside(std::as_bytes(std::span(text)), file));
-            require(!value.describe().empty());
+                fuzz::require(is_inside(std::as_bytes(std::span(text)), file));
+            fuzz::require(!value.describe().empty());
             static_cast<void>(value.as<std::vector<float>>());
             static_cast<void>(value.as<std::vector<int>>());
             static_cast<void>(value.as<std::int8_t>());
         }
         for (auto const& a : header.tensors) {
-            require(header.data_offset + a.offset + a.bytes <= file.size());
-            require(a.offset % header.alignment == 0);
+            fuzz::require(header.data_offset + a.offset + a.bytes <= file.size());
+            fuzz::require(a.offset % header.alignment == 0);
             for (auto const& b : header.tensors)
-                require(&a == &b || a.offset + a.bytes <= b.offset ||
-                        b.offset + b.bytes <= a.offset);
+                fuzz::require(&a == &b || a.offset + a.bytes <= b.offset ||
+                              b.offset + b.bytes <= a.offset);
         }
     } catch (qtk::io_error const&) {
     }

@@ -5,40 +5,15 @@
 // bytes, and its bytes, of which the input may have too few.
 #include <qtk/io/layer_layout.hpp>
 
-#include <algorithm>
+#include "fuzz_target.hpp"
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <span>
 #include <string>
 #include <vector>
 
 namespace {
 
-class cursor {
-  public:
-    explicit cursor(std::span<std::uint8_t const> data) : data_(data) {}
-    [[nodiscard]] bool is_done() const { return data_.empty(); }
-    std::uint8_t byte() {
-        if (data_.empty()) return 0;
-        std::uint8_t const first = data_.front();
-        data_ = data_.subspan(1);
-        return first;
-    }
-    /// As many bytes as there are, then zeros.
-    std::vector<std::byte> bytes(std::size_t n) {
-        std::vector<std::byte> taken(n);
-        std::size_t const have = std::min(n, data_.size());
-        std::ranges::copy(std::as_bytes(data_.first(have)), taken.begin());
-        data_ = data_.subspan(have);
-        return taken;
-    }
-
-  private:
-    std::span<std::uint8_t const> data_;
-};
-
-qtk::quantization_config any_config(cursor& in) {
+qtk::quantization_config any_config(fuzz::cursor& in) {
     qtk::quantization_config c;
     c.layout = qtk::weight_layouts[in.byte() % 4].first;
     c.scheme.element = qtk::known_formats[in.byte() % qtk::known_formats.size()].value;
@@ -65,9 +40,9 @@ void adopt(qtk::quantization_config& c, qtk::any_qmatrix const& q) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+QTK_FUZZ_TARGET(layer_layout) {
     constexpr std::uint64_t most = 1 << 14;
-    cursor in({data, size});
+    fuzz::cursor in(data, size);
     qtk::quantization_config config = any_config(in);
     auto const suffixes = qtk::layer_suffixes(config);
     qtk::encoded_layer input;
@@ -82,7 +57,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
             bits *= plan.shape.back();
         }
         if (bits % 8 != 0 || bits / 8 > most) return 0;
-        input.tensors.push_back({std::move(plan), in.bytes(static_cast<std::size_t>(bits / 8))});
+        input.tensors.push_back(
+            {std::move(plan), in.bytes<std::byte>(static_cast<std::size_t>(bits / 8))});
     }
     try {
         auto const found = qtk::read_layer(qtk::layer_tensors(input, "fuzz"), config).weight;
@@ -91,7 +67,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         adopt(config, found.matrix);
         auto const written = qtk::encode_layer(found, config);
         auto const again = qtk::read_layer(qtk::layer_tensors(written, "fuzz"), config).weight;
-        if (written.is_exact && qtk::decode_in_order(again) != weight) std::abort();
+        fuzz::require(!written.is_exact || qtk::decode_in_order(again) == weight);
     } catch (qtk::error const&) {
     }
     return 0;

@@ -3,6 +3,7 @@
 // Any bytes after the signature of a .npy file: a header or a refusal.
 #include <qtk/io/npy.hpp>
 
+#include "fuzz_target.hpp"
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+QTK_FUZZ_TARGET(npy) {
     std::string_view const signature = "\x93NUMPY";
     std::vector<std::byte> file;
     for (char const c : signature) file.push_back(static_cast<std::byte>(c));

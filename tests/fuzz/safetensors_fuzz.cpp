@@ -3,13 +3,13 @@
 // Any bytes: either a refusal, or tensors that tile the rest of the file without gap or overlap.
 #include <qtk/io/safetensors_header.hpp>
 
+#include "fuzz_target.hpp"
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+QTK_FUZZ_TARGET(safetensors) {
     // The length prefix is written here: a fuzzer would spend its time guessing eight bytes.
     std::uint64_t const length = size / 2;
     std::vector<std::byte> file(8 + size);
@@ -19,10 +19,10 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         auto const header = qtk::parse_safetensors_header(file, "fuzz");
         std::uint64_t end = 0;
         for (auto const& tensor : header.tensors) {
-            if (tensor.begin != end || tensor.end < tensor.begin) std::abort();
+            fuzz::require(tensor.begin == end && tensor.end >= tensor.begin);
             end = tensor.end;
         }
-        if (header.data_offset + end != file.size()) std::abort();
+        fuzz::require(header.data_offset + end == file.size());
     } catch (qtk::error const&) {
     }
     return 0;

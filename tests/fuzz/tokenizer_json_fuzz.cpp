@@ -4,12 +4,12 @@
 // the input, the tokenizer comes before it and the text after it.
 #include <qtk/io/tokenizer.hpp>
 
+#include "fuzz_target.hpp"
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-    std::string_view const input(reinterpret_cast<char const*>(data), size);
+QTK_FUZZ_TARGET(tokenizer_json) {
+    std::string_view const input = fuzz::text_of(data, size);
     std::size_t const cut = input.find('\xff');
     std::string_view const text =
         cut == std::string_view::npos ? "Aa 1\n\u00e9<s> <0x41>'s a " : input.substr(cut + 1);
@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         for (auto const special : {qtk::special_text::token, qtk::special_text::ordinary}) {
             auto const ids = tokenizer.encode(text, special);
             for (auto const id : ids)
-                if (id < 0 || static_cast<std::size_t>(id) >= tokenizer.size()) std::abort();
+                fuzz::require(id >= 0 && static_cast<std::size_t>(id) < tokenizer.size());
             (void)tokenizer.decode(ids);
         }
     } catch (qtk::error const&) {
