@@ -121,6 +121,31 @@ TEST_CASE("a container of shape alone lies row by row") {
     CHECK(qtk::view_of(c)(1, 0) == 4.0f);
 }
 
+TEST_CASE(
+    "matrices share memory where a byte belongs to both, not where columns lie beside each other") {
+    float all[60] = {};
+    using view = qtk::matrix_view<float>;
+    auto const share = [](view a, view b) {
+        bool const one = qtk::detail::share_memory(a, b);
+        CHECK(one == qtk::detail::share_memory(b, a));
+        return one;
+    };
+    CHECK(share({all, 3, 4}, {all + 11, 1, 4}));
+    CHECK_FALSE(share({all, 3, 4}, {all + 12, 1, 4}));
+    CHECK_FALSE(share({all, 0, 4}, {all, 3, 4}));
+    CHECK_FALSE(share({all, 3, 0}, {all, 3, 4}));
+    // Every pair of columns of one buffer of ten, in rows at any distance.
+    for (std::size_t left = 0; left < 10; ++left)
+        for (std::size_t width = 1; width + left <= 10; ++width)
+            for (std::size_t row = 0; row < 4; ++row) {
+                bool const is_shared = left < 7 && left + width > 3 && row < 3;
+                CHECK(share({all + 3, 3, 4, 10}, {all + 10 * row + left, 2, width, 10}) ==
+                      is_shared);
+                CHECK(share({all + 3, 3, 4, 10}, {all + 10 * row + left, 1, width}) == is_shared);
+            }
+    CHECK(share({all, 3, 4, 10}, {all + 5, 3, 4, 12}));  // strides differ: not looked at closer
+}
+
 TEST_CASE("what does not lie row by row is refused with a hint") {
     fake_tensor const by_columns{.extents = {3, 4}, .steps = {1, 3}};
     CHECK_THROWS_WITH_AS(static_cast<void>(qtk::view_of(by_columns)),

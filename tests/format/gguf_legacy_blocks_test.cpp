@@ -60,3 +60,38 @@ TEST_CASE("zeros become zeros in 32-value blocks, and no float is undefined") {
     keeps_zeros_and_ends<qtk::q5_1_block>();
     keeps_zeros_and_ends<qtk::q8_0_block>();
 }
+
+TEST_CASE("of two values of one magnitude the first takes the lowest field") {
+    std::array<float, 32> x{};
+    auto const check = [&]<typename Block>(float step) {
+        for (float const first : {4.0f, -4.0f}) {
+            x[3] = first, x[19] = -first;
+            Block const block = Block::encode(x);
+            std::array<float, 32> back{};
+            block.decode(back);
+            CHECK(back[3] == first);
+            CHECK(back[19] == -first + (first > 0.0f ? step : -step));  // the highest is one less
+        }
+    };
+    check.template operator()<qtk::q4_0_block>(0.5f);
+    check.template operator()<qtk::q5_0_block>(0.25f);
+}
+
+TEST_CASE("codes of values whose scale has no reciprocal are clamped before they become integers") {
+    std::array<float, 32> x{};
+    x[0] = 0x1p-149f * 100.0f, x[1] = -x[0], x[2] = 0x1p-149f;
+    qtk::q8_0_block const block = qtk::q8_0_block::encode(x);
+    CHECK(block.codes[0] == 127);
+    CHECK(block.codes[1] == -127);
+    CHECK(block.codes[2] == 127);
+    CHECK(block.d == std::array<std::uint8_t, 2>{});  // no half is so small: all is zero
+}
+
+TEST_CASE("q8_0 rounds halves away from zero") {
+    std::array<float, 32> x{};
+    x[0] = 127.0f, x[1] = 2.5f, x[2] = -2.5f, x[3] = 2.4f;
+    qtk::q8_0_block const block = qtk::q8_0_block::encode(x);
+    CHECK(block.codes[1] == 3);
+    CHECK(block.codes[2] == -3);
+    CHECK(block.codes[3] == 2);
+}

@@ -40,6 +40,8 @@ TEST_CASE("operands of the wrong shape are refused") {
     CHECK_THROWS_WITH(qtk::sgemm(const_view(p, 2, 5), weights, view(p, 2, 3)),
                       "sgemm: W is 3 x 4, X 2 x 5, so X needs 4 columns and Y is 2 x 3; found 2 x "
                       "3");
+    CHECK_THROWS_AS(qtk::gemm(w, const_view(p, 2, 4), view(p + 7, 2, 3)), qtk::value_error);
+    CHECK_THROWS_AS(qtk::sgemm(const_view(p, 2, 4), weights, view(p + 7, 2, 3)), qtk::value_error);
 }
 
 TEST_CASE("row by row it is gemv, bit for bit, in views with gaps too") {

@@ -59,6 +59,7 @@ TEST_CASE("operands of the wrong size are refused with both sizes") {
     CHECK_THROWS_AS(qtk::gemv(w, three, three), qtk::shape_error);
     CHECK_THROWS_WITH(qtk::gemv_scalar(w, two, two),
                       "gemv: W is 2 x 3, so x needs 3 values and y 2; found 2 and 2");
+    CHECK_THROWS_AS(qtk::gemv(w, three, std::span<float>(three).first(2)), qtk::value_error);
 }
 
 TEST_CASE("every format is within the bound of its scalar twin") {

@@ -241,6 +241,19 @@ TEST_CASE("wrong shapes and options are refused with one sentence") {
     std::vector<float> const bias(39);
     CHECK_THROWS_WITH_AS(qtk::gemm(p.packed, x, out, {.end = {.bias = bias}}),
                          "gemm: expected 40 biases, found 39", qtk::shape_error);
+    // The result over X or a part of the residual; the residual itself may be the result.
+    std::vector<float> both(2 * 64 + 40);
+    qtk::matrix_view<float const> const from(both.data(), 2, 64);
+    CHECK_THROWS_WITH_AS(
+        qtk::gemm(p.packed, from, qtk::matrix_view<float>(both.data() + 88, 2, 40)),
+        "gemm: the result lies over X, which is still read while it is written. Hint: give it "
+        "memory "
+        "of its own",
+        qtk::value_error);
+    CHECK_THROWS_AS(
+        qtk::gemm(p.packed, x, qtk::matrix_view<float>(both.data(), 2, 40),
+                  {.end = {.residual = qtk::matrix_view<float const>(both.data() + 1, 2, 40)}}),
+        qtk::value_error);
     product const q({.element = qtk::i4}, {2, 40, 64});
     CHECK_THROWS_WITH_AS(qtk::gemm(q.packed, x, out, {.activations = activation_type::a8_static}),
                          "gemm: a8_static needs a positive finite static_scale, found 0.000000",

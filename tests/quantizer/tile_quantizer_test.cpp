@@ -73,6 +73,20 @@ TEST_CASE("a tiny tile and a huge one keep finite scales") {
     });
 }
 
+TEST_CASE("values are divided by their scale: the reciprocal of a subnormal one is infinite") {
+    for_each_quantizer([]<typename Q>() {
+        Q const q;
+        for (float const scale :
+             {std::numeric_limits<float>::denorm_min(), 0x1.8p-130f, 0x1p-126f}) {
+            qtk::tile_params const p{scale, qtk::symmetric_zero(Q::element)};
+            for (int field = static_cast<int>(Q::lowest); field < Q::element.patterns(); ++field) {
+                float const x = q.decode(static_cast<std::uint8_t>(field), p);
+                if (std::isfinite(x)) REQUIRE(q.decode(q.encode(x, p), p) == x);
+            }
+        }
+    });
+}
+
 TEST_CASE("a single value is an end of its interval") {
     for_each_quantizer([]<typename Q>() {
         Q const q;

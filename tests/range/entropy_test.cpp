@@ -87,3 +87,10 @@ TEST_CASE("the order of the values and their unit do not matter") {
     auto const scaled = qtk::entropy_range{}.estimate(values, symmetric8{});
     CHECK(scaled.highest == 4.0f * before.highest);
 }
+
+TEST_CASE("of thresholds with the same divergence the last one is taken") {
+    // As many cells as bins: whatever holds all values loses nothing, with an empty bin or without.
+    qtk::entropy_range const estimator{.bins = 4, .start = 1};
+    CHECK(estimator.of_counts({2.0, 2.0, 2.0, 0.0}, 1.0, false, 8).highest == 4.0f);
+    CHECK(estimator.of_counts({2.0, 2.0, 2.0, 0.0}, 1.0, true, 8).lowest == -4.0f);
+}
