@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Headers, CMake package and pkg-config file. Nothing here depends on the machine or on an option,
+# Headers, CMake package, pkg-config file and licence. Nothing here depends on the machine or on an option,
 # so one install tree serves every architecture.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
@@ -20,3 +20,6 @@ install(FILES "${PROJECT_BINARY_DIR}/qtkConfig.cmake" "${PROJECT_BINARY_DIR}/qtk
 
 configure_file(cmake/qtk.pc.in "${PROJECT_BINARY_DIR}/qtk.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/qtk.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
+
+# Not CMAKE_INSTALL_DOCDIR: that one is named after the project that asked for the folders first.
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/licenses/qtk")

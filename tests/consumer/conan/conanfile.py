@@ -19,6 +19,9 @@ class QtkTestPackage(ConanFile):
         CMakeDeps(self).generate()
         toolchain = CMakeToolchain(self)
         toolchain.user_presets_path = False
+        options = self.dependencies["qtk"].options
+        components = [part for part in ("xtensor", "xsimd") if options.get_safe(f"with_{part}", False)]
+        toolchain.cache_variables["COMPONENTS"] = ";".join(components).replace("xsimd", "simd")
         toolchain.generate()
 
     def build(self):

@@ -5,6 +5,7 @@
 set -euo pipefail
 mkdir -p "$2"
 flags=$(PKG_CONFIG_PATH="$1/share/pkgconfig:$1/lib/pkgconfig" pkg-config --cflags qtk)
-# shellcheck disable=SC2086
-"${CXX:-g++}" -std=c++20 -O1 $flags "$(dirname "$0")/../main.cpp" -o "$2/consumer"
+# A folder with a space comes quoted for a shell.
+eval "flags=($flags)"
+"${CXX:-g++}" -std=c++20 "${flags[@]}" "$(dirname "$0")/../main.cpp" -o "$2/consumer"
 "$2/consumer"
