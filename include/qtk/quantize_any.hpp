@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What if the scheme is only known at run time (a command line, a file)? The same round to nearest
-// for every scheme there is, in the time that quantize<S> takes.
+// for every scheme there is, in the time that `quantize<S>` takes.
 #pragma once
 
 #include <qtk/quantize.hpp>
@@ -11,7 +11,7 @@ namespace qtk {
 
 inline namespace QTK_ABI_NS {
 
-/// Quantizes `what`, [rows, cols], as `s` says; the same bytes as quantize<S> for S == s. Throws
+/// Quantizes `what`, [rows, cols], as `s` says; the same bytes as `quantize<S>` for S == s. Throws
 /// value_error for a scheme that makes no sense.
 template <matrix_like M, typename How = minmax_range>
 requires range_estimator<How> || weight_method<How>

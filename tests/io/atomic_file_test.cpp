@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "scratch.hpp"
@@ -90,4 +91,32 @@ TEST_CASE("unfinished files can be removed from outside, as a signal handler doe
     CHECK(folder.files() == 1);
     qtk::remove_unfinished_files();
     CHECK(folder.files() == 0);
+}
+
+TEST_CASE("a pipe and a folder are not replaced by a file, and that shows before the work") {
+    test::scratch_folder const folder;
+    REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    std::filesystem::create_directory(folder / "folder");
+    std::filesystem::create_symlink(folder / "pipe", folder / "link");
+    for (char const* const name : {"pipe", "folder", "link"}) {
+        CAPTURE(name);
+        CHECK_THROWS_AS(qtk::atomic_file(folder / name), qtk::io_error);
+        CHECK_THROWS_AS(qtk::atomic_file::require_possible(folder / name), qtk::io_error);
+    }
+    CHECK(std::filesystem::is_fifo(folder / "pipe"));
+    CHECK_THROWS_AS(qtk::atomic_file::require_possible(folder / "nowhere/out"), qtk::write_error);
+    CHECK_NOTHROW(qtk::atomic_file::require_possible(folder / "new"));
+    CHECK(folder.files() == 3);
+}
+
+TEST_CASE("a link stays one, and the file that it names is replaced") {
+    test::scratch_folder const folder;
+    std::filesystem::create_directory(folder / "elsewhere");
+    test::write_file(folder / "elsewhere/real", "old");
+    std::filesystem::create_symlink("elsewhere/real", folder / "link");
+    qtk::atomic_file file(folder / "link");
+    put(file, "new");
+    file.commit();
+    CHECK(std::filesystem::is_symlink(folder / "link"));
+    CHECK(test::read_file(folder / "elsewhere/real") == "new");
 }

@@ -158,6 +158,20 @@ TEST_CASE("sizes beyond the limits are refused before anything is unpacked") {
                          doctest::Contains("more than the limit of 16"), qtk::io_error);
 }
 
+TEST_CASE("a size that the data cannot fill is refused before room is made for it") {
+    CHECK(has(png_refusal(png(header_chunk(4096, 4096), "x")), "too short for the 4096 x 4096"));
+    std::string const start = raw(0xff, 0xd8), end = scan + raw(1, 0xff, 0xd9);
+    CHECK(has(jpeg_refusal(start + frame(4096, 4096) + end), "too short for the 4096 x 4096"));
+    // Exactly as much as two bits of DEFLATE (in 12 bytes), or a bit of a JPEG's block, may stand for.
+    std::string const small = start + frame(1, 1) + end;
+    auto const most = static_cast<std::uint32_t>(2048 * small.size() + 2047);
+    CHECK(jpeg_refusal(start + frame(1, 32767) + end) == "accepted");
+    CHECK(jpeg_refusal(start + frame(2, most / 2) + end) == "accepted");
+    CHECK(has(jpeg_refusal(start + frame(4, (most + 1) / 4) + end), "too short"));
+    CHECK(png_refusal(png(header_chunk(1, 6707, 8, 0), "x")) == "accepted");
+    CHECK(has(png_refusal(png(header_chunk(1, 6708, 8, 0), "x")), "too short"));
+}
+
 TEST_CASE("the walk through a JPEG ends at its end marker, over stuffed bytes and restarts") {
     auto const head = qtk::check_jpeg(bytes_of(small_jpeg), "a.jpg");
     CHECK(head.height == 2);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "scratch.hpp"
 #include <bit>
 #include <cstdint>
 #include <filesystem>
@@ -107,6 +108,23 @@ TEST_CASE("a header longer than 64 KiB is refused before it is read") {
     std::string file = npy("", "", 2);
     file[8] = file[9] = file[10] = file[11] = '\xff';
     CHECK(refuses(file, "more than the limit of 65536"));
+}
+
+TEST_CASE("halves, floats and doubles are read as floats, and whole numbers are not") {
+    test::scratch_folder const folder;
+    auto const values = [&](char const* type, std::string const& payload) {
+        test::write_file(folder / "a.npy", npy(dictionary(type, "(2,)"), payload));
+        return qtk::npy_file::open(folder / "a.npy").floats();
+    };
+    auto const bytes = []<typename T>(T a, T b) {
+        T const both[] = {a, b};
+        return std::string(reinterpret_cast<char const*>(both), sizeof both);
+    };
+    std::vector<float> const expected{1.5f, -0x1p-14f};
+    CHECK(values("<f2", bytes(std::uint16_t{0x3e00}, std::uint16_t{0x8400})) == expected);
+    CHECK(values("<f4", bytes(1.5f, -0x1p-14f)) == expected);
+    CHECK(values("<f8", bytes(1.5, -0x1p-14)) == expected);
+    CHECK_THROWS_AS((void)values("<i4", bytes(1, 2)), qtk::io_error);
 }
 
 TEST_CASE("a golden array gives its floats, and asking bytes for floats is refused") {

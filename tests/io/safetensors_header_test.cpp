@@ -89,6 +89,8 @@ TEST_CASE("names and fields appear once") {
     CHECK(says(refusal(R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)"
                        R"("w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})"),
                "\"w\" appears twice"));
+    CHECK(says(refusal(R"({"__metadata__":{"a":"b","a":"b"}})"), "\"a\" appears twice"));
+    CHECK(says(refusal(R"({"__metadata__":{},"__metadata__":{}})"), "appears twice"));
     CHECK(says(refusal(R"({"w":{"dtype":"U8","dtype":"I8","shape":[0],"data_offsets":[0,0]}})"),
                "appears twice"));
     CHECK(says(refusal(R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"extra":1}})"),
@@ -137,11 +139,15 @@ TEST_CASE("tensors tile the data") {
     CHECK(says(refusal(two("[0,4]", "[4,8]"), "xxxxxxx"), "cut short"));
 }
 
-TEST_CASE("metadata is strings, and nesting has an end") {
+TEST_CASE("metadata is strings, and nothing nests deeper than a tensor's lists") {
     CHECK(says(refusal(R"({"__metadata__":{"a":1}})"), "not a string"));
     CHECK(says(refusal(R"({"__metadata__":[]})"), "object of strings"));
     CHECK(says(refusal(R"({"w":)" + std::string(100, '[') + std::string(100, ']') + "}"),
-               "nest deeper"));
+               "expected an object"));
+    CHECK(says(refusal(tensor("U8", "[[1]]", "[0,1]"), "x"), "found \"an array\""));
+    CHECK(says(refusal(tensor("U8", "[{}]", "[0,1]"), "x"), "found \"an object\""));
+    CHECK(says(refusal(R"({"w":{"dtype":{}}})"), "\"w\": dtype"));
+    CHECK(says(refusal(R"({"__metadata__":{"a":{}}})"), "not a string"));
 }
 
 TEST_CASE("limits that a user lowers hold") {

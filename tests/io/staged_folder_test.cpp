@@ -66,3 +66,17 @@ TEST_CASE("what a killed run left is removed, and a run at work is left alone") 
     CHECK_THROWS_AS(qtk::staged_folder(place / "new"), qtk::system_error);
     CHECK(fs::exists(folder.path()));
 }
+
+TEST_CASE("a signal handler removes the folder and what is in it") {
+    test::scratch_folder const place;
+    qtk::staged_folder folder(place / "new");
+    for (int i = 0; i < 300; ++i)
+        test::write_file(folder.path() / ("file with a name " + std::to_string(i)), "x");
+    qtk::atomic_file const part(folder.path() / "part");
+    qtk::remove_unfinished_files();
+    CHECK(place.files() == 0);
+    qtk::staged_folder finished(place / "whole");
+    finished.commit();
+    qtk::remove_unfinished_files();
+    CHECK(fs::exists(place / "whole"));
+}

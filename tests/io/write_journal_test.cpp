@@ -3,7 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "scratch.hpp"
+#include <cerrno>
+#include <csignal>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -106,4 +112,25 @@ TEST_CASE("an entry is believed for the bytes that it was made for") {
     CHECK_FALSE(qtk::is_as_written(file, {"x", 7, 3, sum_of("h")}));
     CHECK(qtk::is_as_written(file, {"x", 8, 0, sum_of("")}));
     file.discard();
+}
+
+TEST_CASE("a journal whose first line finds no room leaves nothing in the way of the next run") {
+    test::scratch_folder const folder;
+    // In a child: a limit on sizes of files cannot be raised again.
+    pid_t const child = ::fork();
+    if (child == 0) {
+        std::signal(SIGXFSZ, SIG_IGN);
+        rlimit const limit{10, 10};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        try {
+            qtk::write_journal const journal(folder / "out", run);
+            ::_exit(1);
+        } catch (qtk::write_error const& e) {
+            ::_exit(e.code == EFBIG ? 0 : 2);
+        }
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    CHECK(status == 0);
+    CHECK(folder.files() == 0);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A scheme came from a file or a command line: which compiled function takes it? `dispatch<A, B,
-// ...>(s, f)` calls f.template operator()<S>() for the one of the listed schemes that equals s; its
+// ...>(s, f)` calls `f.template operator()<S>()` for the one of the listed schemes that equals s; its
 // error names those the program has.
 #pragma once
 
@@ -44,7 +44,7 @@ requires(sizeof...(Known) > 0) decltype(auto) dispatch(scheme const& s, F&& f) {
     return detail::dispatch_from<Known...>(s, std::forward<F>(f));
 }
 
-/// Calls f.template operator()<F>() for the format that equals `element`: what fast code is
+/// Calls `f.template operator()<F>()` for the format that equals `element`: what fast code is
 /// specialized on when the rest of a scheme is a run-time value. Throws value_error for a format
 /// that is not known.
 template <typename F>

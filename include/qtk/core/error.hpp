@@ -62,4 +62,9 @@ struct system_error : io_error {
     int code;
 };
 
+/// The same where a file was to be written: programs tell a disk that refuses from an input that is bad.
+struct write_error : system_error {
+    using system_error::system_error;
+};
+
 }  // namespace qtk

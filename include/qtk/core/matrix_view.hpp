@@ -10,6 +10,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -72,6 +73,51 @@ struct matrix_view {
 };
 
 namespace detail {
+
+/// Rows of `bytes` bytes, `stride` bytes apart.
+struct byte_rows {
+    std::uintptr_t first = 0;
+    std::size_t rows = 0, bytes = 0, stride = 0;
+
+    byte_rows(void const* data, std::size_t height, std::size_t width,
+              std::size_t row_stride) noexcept
+        : first(reinterpret_cast<std::uintptr_t>(data)),
+          rows(height),
+          bytes(width),
+          stride(row_stride) {}
+    template <typename T>
+    byte_rows(matrix_view<T> m) noexcept
+        : byte_rows(m.data, m.rows, m.cols * sizeof(T), m.stride * sizeof(T)) {}
+
+    [[nodiscard]] std::uintptr_t end() const noexcept {
+        return first + (rows - 1) * stride + bytes;
+    }
+};
+
+/// Do two matrices share a byte? Columns of one buffer that lie beside each other do not. Of rows with
+/// different strides it is enough that they begin before the others end.
+[[nodiscard]] inline bool share_memory(byte_rows const& a, byte_rows const& b) noexcept {
+    if (a.rows * a.bytes == 0 || b.rows * b.bytes == 0) return false;
+    if (a.end() <= b.first || b.end() <= a.first) return false;
+    std::size_t const stride = a.rows > 1 ? a.stride : b.stride;
+    if ((a.rows > 1 && b.rows > 1 && a.stride != b.stride) || (a.rows == 1 && b.rows == 1) ||
+        a.bytes > stride || b.bytes > stride)
+        return true;
+    // Where b begins in a row of a.
+    std::size_t const after = b.first >= a.first ? (b.first - a.first) % stride
+                                                 : (stride - (a.first - b.first) % stride) % stride;
+    return after < a.bytes || after + b.bytes > stride;
+}
+
+/// Throws value_error if a result would be written over an operand that is still read.
+inline void require_apart(char const* name, char const* operand, byte_rows const& x,
+                          byte_rows const& y) {
+    if (share_memory(x, y))
+        throw value_error(
+            std::string(name) + ": the result lies over " + operand +
+            ", which is still read while it is written. Hint: give it memory of its own");
+}
+
 template <typename M>
 concept shaped_floats = requires(M const& m) {
     { m.data() } -> std::convertible_to<float const*>;

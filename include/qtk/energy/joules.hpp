@@ -10,7 +10,6 @@
 #include <cmath>
 #include <compare>
 #include <cstddef>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -115,7 +114,9 @@ constexpr joules operator""_J(unsigned long long n) noexcept {
                          .ptr;
     std::string_view const text(buffer.data(), static_cast<std::size_t>(end - buffer.data()));
     std::string const sign = count < 0 ? "-" : "";
-    int const exponent = std::atoi(text.data() + text.find('e') + 1);
+    int exponent = 0;  // from_chars knows no plus
+    std::size_t const digits_at = text.find_first_not_of('+', text.find('e') + 1);
+    std::from_chars(text.data() + digits_at, end, exponent);
     static constexpr std::array<std::string_view, 9> units = {"fJ", "pJ", "nJ", "uJ", "mJ",
                                                               "J",  "kJ", "MJ", "GJ"};
     int const thousands = exponent + 15;

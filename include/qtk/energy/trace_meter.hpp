@@ -32,7 +32,7 @@ class trace_meter {
   public:
     /// Without points there is no meter. value_error for points out of order or not finite, with
     /// the index.
-    explicit trace_meter(std::vector<trace_point> points, std::string name = "trace")
+    explicit trace_meter(std::vector<trace_point> points, std::string const& name = "trace")
         : points_(std::move(points)) {
         for (std::size_t i = 0; i < points_.size(); ++i) {
             trace_point const& p = points_[i];

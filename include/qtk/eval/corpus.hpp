@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which text is a model measured on? A folder with one file a language, <code>.txt, whose line i
+// Which text is a model measured on? A folder with one file a language, `<code>.txt`, whose line i
 // says the same in every language, or a file of one's own. Of the embedded corpus lines 1 to 80
 // calibrate and lines 81 to 160 evaluate, so that nothing is measured on what it was fitted to.
 #pragma once
@@ -78,7 +78,7 @@ struct language_text {
     std::string language, text;
 };
 
-/// The languages of which a folder has <language>.txt, in the order of the alphabet.
+/// The languages of which a folder has `<language>.txt`, in the order of the alphabet.
 [[nodiscard]] inline std::vector<std::string> languages_of(std::filesystem::path const& folder) {
     std::vector<std::string> languages;
     for (auto const& entry : std::filesystem::directory_iterator(folder))
@@ -87,7 +87,7 @@ struct language_text {
     return languages;
 }
 
-/// Reads <language>.txt of `folder` for each language. Throws like read_lines; where a language is
+/// Reads `<language>.txt` of `folder` for each language. Throws like read_lines; where a language is
 /// missing, the error names those that are there.
 [[nodiscard]] inline std::vector<language_text> read_corpus(
     std::filesystem::path const& folder, line_range lines,

@@ -25,8 +25,9 @@ inline constexpr std::array<float, 256> dynamic_levels = [] {
         int const cells = 1 << e;
         float const step = (1.0f - 0.1f) / static_cast<float>(cells);
         auto const edge = [&](int i) {
-            return static_cast<float>(i < (cells + 1) / 2 ? double{0.1f} + double{step} * i
-                                                          : 1.0 - double{step} * (cells - i));
+            auto const from = static_cast<double>(0.1f), width = static_cast<double>(step);
+            return static_cast<float>(i < (cells + 1) / 2 ? from + width * i
+                                                          : 1.0 - width * (cells - i));
         };
         for (int k = 0; k < cells; ++k) {
             float const level = (edge(k) + edge(k + 1)) / 2.0f * powers[e];

@@ -61,7 +61,7 @@ template <typename Block>
     }
 }
 
-/// f.operator()<Block>() for the block of `type`. Throws value_error for a type without a decoder and
+/// `f.operator()<Block>()` for the block of `type`. Throws value_error for a type without a decoder and
 /// for a number that is none.
 template <typename F>
 constexpr decltype(auto) with_gguf_block(gguf_type type, F&& f) {

@@ -8,7 +8,7 @@
 //           multiplied by tensor_scale
 //   zeros   asymmetric schemes only: one stream of B-bit fields, the field of real zero per tile
 //
-// any_qmatrix carries its scheme as a value (files, models); qmatrix<S> is the same with the scheme
+// any_qmatrix carries its scheme as a value (files, models); `qmatrix<S>` is the same with the scheme
 // in the type.
 #pragma once
 

@@ -11,6 +11,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 #include <algorithm>
 #include <array>
@@ -23,12 +26,41 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <system_error>
 
 namespace qtk {
 
 namespace detail {
 
-/// Names of temporary files that exist now, where a signal handler can find them: fixed memory, no
+/// Removes a folder and the files in it; no locks, no allocation. Linux alone can list a folder so: elsewhere it
+/// stays for the next writer of its target to remove.
+inline void remove_flat_folder(char const* path) noexcept {
+#if defined(__linux__)
+    descriptor const folder(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    if (!folder.is_open()) return;
+    // getdents64(2): the length of a record lies at byte 16, the name at byte 19.
+    constexpr std::size_t length_at = 16, name_at = 19;
+    std::array<char, 4096> records;
+    for (bool is_any = true; is_any;) {
+        is_any = false;
+        ::lseek(folder.get(), 0, SEEK_SET);
+        long count = 0;
+        while ((count = ::syscall(SYS_getdents64, folder.get(), records.data(), records.size())) >
+               0)
+            for (std::size_t at = 0; at < static_cast<std::size_t>(count);) {
+                std::uint16_t length = 0;
+                std::memcpy(&length, records.data() + at + length_at, sizeof length);
+                is_any = ::unlinkat(folder.get(), records.data() + at + name_at, 0) == 0 || is_any;
+                at += length;
+            }
+    }
+    ::rmdir(path);
+#else
+    static_cast<void>(path);
+#endif
+}
+
+/// Names of temporary files and folders that exist now, where a signal handler can find them: fixed memory, no
 /// locks, no allocation. A file that finds no free slot is still removed by its destructor.
 class unfinished_files {
   public:
@@ -51,7 +83,8 @@ class unfinished_files {
     }
     void remove_all() noexcept {
         for (std::size_t i = 0; i < slots; ++i)
-            if (state_[i].load() == is_set) ::unlink(path_[i].data());
+            if (state_[i].load() == is_set && ::unlink(path_[i].data()) != 0)
+                remove_flat_folder(path_[i].data());
     }
 
   private:
@@ -63,7 +96,7 @@ inline unfinished_files unfinished;
 
 }  // namespace detail
 
-/// Removes the temporary files of writers that are not finished. Safe to call from a signal handler
+/// Removes the temporary files and folders of writers that are not finished. Safe to call from a signal handler
 /// that then ends the process.
 inline void remove_unfinished_files() noexcept {
     detail::unfinished.remove_all();
@@ -72,16 +105,18 @@ inline void remove_unfinished_files() noexcept {
 /// Writes one file from front to back. Nothing is visible under the target's name before commit().
 class atomic_file {
   public:
-    /// Opens a temporary file beside `target` and reserves `size` bytes of disk, so that a full
-    /// disk shows before the work is done. Throws system_error.
-    explicit atomic_file(std::filesystem::path const& target, std::uint64_t size = 0)
-        : target_(target.string()) {
-        std::filesystem::path const folder = target.has_parent_path() ? target.parent_path() : ".";
+    /// Opens a temporary file beside `target`, or beside what it is a link to, and reserves `size` bytes of
+    /// disk, so that a full disk shows before the work is done. Throws system_error, io_error for a target that
+    /// is no file: a device would lose its name to one.
+    explicit atomic_file(std::filesystem::path const& target, std::uint64_t size = 0) {
+        std::filesystem::path const file = followed(target);
+        target_ = file.string();
+        std::filesystem::path const folder = file.has_parent_path() ? file.parent_path() : ".";
         folder_ = folder.string();
-        temporary_ = (folder / ("." + target.filename().string() + ".XXXXXX")).string();
+        temporary_ = (folder / ("." + file.filename().string() + ".XXXXXX")).string();
         file_ = detail::descriptor(::mkostemp(temporary_.data(), O_CLOEXEC));
         if (!file_.is_open())
-            detail::throw_system_error(target_, "create a file in its folder", errno);
+            detail::throw_write_error(target_, "create a file in its folder", errno);
         slot_ = detail::unfinished.remember(temporary_);
         try {
             take_mode();
@@ -124,12 +159,35 @@ class atomic_file {
         if (folder.is_open()) static_cast<void>(::fsync(folder.get()));
     }
 
+    /// Throws what the constructor would throw for a target that cannot be written, and writes nothing: for
+    /// programs that would find out after hours of work.
+    static void require_possible(std::filesystem::path const& target) {
+        std::filesystem::path const file = followed(target);
+        std::string const folder = file.has_parent_path() ? file.parent_path().string() : ".";
+        if (::access(folder.c_str(), W_OK | X_OK) != 0)
+            detail::throw_write_error(file.string(), "create a file in its folder", errno);
+    }
+
   private:
+    /// Where the bytes will lie.
+    [[nodiscard]] static std::filesystem::path followed(std::filesystem::path const& target) {
+        std::error_code ignored, failure;
+        std::filesystem::path file = target;
+        if (std::filesystem::is_symlink(target, ignored))
+            file = std::filesystem::weakly_canonical(target, failure);
+        if (failure) detail::throw_write_error(target.string(), "follow the link", failure.value());
+        struct stat old {};
+        if (::stat(file.c_str(), &old) != 0 || S_ISREG(old.st_mode)) return file;
+        if (S_ISDIR(old.st_mode))
+            throw io_error(target.string(), "this is a folder, but the name of a file is needed");
+        throw io_error(target.string(),
+                       "this is a device or a pipe, and a file would take its place");
+    }
     [[noreturn]] void fail(std::string const& action) const {
         int const code = errno;
         bool const is_full = code == ENOSPC || code == EDQUOT || code == EFBIG;
-        detail::throw_system_error(target_, action, code,
-                                   is_full ? "free some space; the old file is untouched" : "");
+        detail::throw_write_error(target_, action, code,
+                                  is_full ? "free some space; the old file is untouched" : "");
     }
     /// Who could read the old file can read the new one, and nobody else.
     void take_mode() const {

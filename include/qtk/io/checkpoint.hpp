@@ -6,6 +6,7 @@
 #pragma once
 
 #include <qtk/io/safetensors.hpp>
+#include <qtk/io/strict_json.hpp>
 
 #include <filesystem>
 #include <map>

@@ -36,13 +36,22 @@ class descriptor {
     int number_ = -1;
 };
 
-/// Throws system_error: "PATH: cannot ACTION: REASON" and, where there is one, "; hint: HINT".
-[[noreturn]] inline void throw_system_error(std::string_view path, std::string_view action,
-                                            int code, std::string_view hint = {}) {
+/// "cannot ACTION: REASON" and, where there is one, "; hint: HINT".
+[[nodiscard]] inline std::string refusal(std::string_view action, int code, std::string_view hint) {
     std::string what =
         "cannot " + std::string(action) + ": " + std::generic_category().message(code);
     if (!hint.empty()) what.append("; hint: ").append(hint);
-    throw system_error(path, what, code);
+    return what;
+}
+/// Throws system_error: "PATH: " and the refusal.
+[[noreturn]] inline void throw_system_error(std::string_view path, std::string_view action,
+                                            int code, std::string_view hint = {}) {
+    throw system_error(path, refusal(action, code, hint), code);
+}
+/// Throws write_error, of a file that was to be written.
+[[noreturn]] inline void throw_write_error(std::string_view path, std::string_view action, int code,
+                                           std::string_view hint = {}) {
+    throw write_error(path, refusal(action, code, hint), code);
 }
 
 }  // namespace qtk::detail

@@ -49,6 +49,18 @@ struct image_head {
     return start.starts_with("\x89PNG\r\n\x1a\n");
 }
 
+namespace detail {
+
+/// Throws io_error for a size that the data of a file cannot fill, before room is made for it.
+inline void require_filled(std::string const& path, image_head const& head, bool is_filled) {
+    if (!is_filled)
+        throw io_error(path, "the file is too short for the " + std::to_string(head.height) +
+                                 " x " + std::to_string(head.width) +
+                                 " pixels of its head; it is damaged or made to fill the memory");
+}
+
+}  // namespace detail
+
 /// Walks through a JPEG file. Throws io_error naming `path` and the byte.
 [[nodiscard]] inline image_head check_jpeg(std::span<std::byte const> file, std::string const& path,
                                            io_limits const& limits = {}) {
@@ -109,6 +121,10 @@ struct image_head {
         marker = byte("a JPEG marker");
     }
     if (!has_scan) throw io_error(path, "the JPEG file has no pixels", reader.offset());
+    // A block of 8 x 8 has a code of a bit at least; the axes of the component with most blocks may be
+    // shortened by up to 4, as no component need have all of both.
+    constexpr std::uint64_t most_of_a_byte = 8 * 64 * 4;
+    detail::require_filled(path, head, head.height * head.width / most_of_a_byte <= file.size());
     return head;
 }
 
@@ -198,6 +214,7 @@ struct png_content {
             result.head = {static_cast<std::size_t>(height), static_cast<std::size_t>(width),
                            colour == 0 || colour == 4 ? 1u : 3u};
             result.unpacked_bytes = detail::png_row_bytes(
+                // bounded: at most 4 samples of 16 bits
                 height, width, static_cast<std::uint64_t>(samples[colour] * depth), interlace == 1);
         }
         if (type == "IDAT") {
@@ -207,6 +224,10 @@ struct png_content {
         if (type == "IEND") break;
     }
     if (result.packed.empty()) throw io_error(path, "the PNG file has no pixels", reader.offset());
+    // Two bits of DEFLATE stand for 258 bytes at most.
+    constexpr std::uint64_t most_of_a_byte = 4 * 258;
+    detail::require_filled(path, result.head,
+                           result.unpacked_bytes / most_of_a_byte <= result.packed.size());
     return result;
 }
 

@@ -25,7 +25,7 @@ namespace qtk {
 /// GPT-2's split: English contractions; letters, digits or other signs, each with one space in
 /// front; white space, whose last character is left to the piece that follows. The repetitions are
 /// possessive, so that a long run costs linear time. U+180E counts as a sign, as it has since
-/// Unicode 6.3; PCRE2's \s still holds it.
+/// Unicode 6.3; PCRE2's `\s` still holds it.
 inline constexpr std::string_view gpt2_split =
     R"('(?:[stmd]|re|ve|ll)| ?\p{L}++| ?\p{N}++| ?(?:[^\s\p{L}\p{N}]|\x{180e})++)"
     R"(|[^\S\x{180e}]+(?!\S|\x{180e})|[^\S\x{180e}]++)";

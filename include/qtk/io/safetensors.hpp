@@ -14,7 +14,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -61,8 +60,8 @@ class safetensors_file {
 
     /// Null if there is no tensor of that name.
     [[nodiscard]] tensor_info const* find(std::string_view name) const {
-        auto const found = index_.find(std::string(name));
-        return found == index_.end() ? nullptr : &header_.tensors[found->second];
+        auto const found = header_.names.find(name, detail::name_in(header_.tensors));
+        return found ? &header_.tensors[*found] : nullptr;
     }
     /// Throws io_error with the nearest name there is.
     [[nodiscard]] tensor_info const& at(std::string_view name) const {
@@ -111,14 +110,10 @@ class safetensors_file {
   private:
     safetensors_file(mapped_file file, io_limits const& limits)
         : file_(std::move(file)),
-          header_(parse_safetensors_header(file_.bytes(), file_.path(), limits)) {
-        for (std::size_t i = 0; i < header_.tensors.size(); ++i)
-            index_.emplace(header_.tensors[i].name, i);
-    }
+          header_(parse_safetensors_header(file_.bytes(), file_.path(), limits)) {}
 
     mapped_file file_;
     safetensors_header header_;
-    std::unordered_map<std::string, std::size_t> index_;
 };
 
 }  // namespace qtk

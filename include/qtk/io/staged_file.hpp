@@ -41,10 +41,10 @@ class staged_file {
         int const create = how == start::fresh ? O_CREAT | O_EXCL : 0;
         file_ = detail::descriptor(
             ::open(part_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | create, 0600));
-        if (!file_.is_open()) detail::throw_system_error(part_, "open the part file", errno);
+        if (!file_.is_open()) detail::throw_write_error(part_, "open the part file", errno);
         if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0)
-            detail::throw_system_error(part_, "lock the part file", errno,
-                                       "another process is writing it");
+            detail::throw_write_error(part_, "lock the part file", errno,
+                                      "another process is writing it");
         try {
             if (how == start::fresh)
                 reserve();
@@ -115,8 +115,8 @@ class staged_file {
         std::string const part = part_path(target).string();
         detail::descriptor const file(::open(part.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
         if (file.is_open() && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
-            detail::throw_system_error(part, "lock the part file", errno,
-                                       "another process is writing it");
+            detail::throw_write_error(part, "lock the part file", errno,
+                                      "another process is writing it");
         ::unlink(part.c_str());
     }
     /// Removes the part file.
@@ -128,8 +128,8 @@ class staged_file {
     [[noreturn]] void fail(std::string const& action) const {
         int const code = errno;
         bool const is_full = code == ENOSPC || code == EDQUOT || code == EFBIG;
-        detail::throw_system_error(target_, action, code,
-                                   is_full ? "free some space; the old file is untouched" : "");
+        detail::throw_write_error(target_, action, code,
+                                  is_full ? "free some space; the old file is untouched" : "");
     }
     void require_inside(std::uint64_t offset, std::uint64_t bytes) const {
         if (offset > size_ || bytes > size_ - offset)
@@ -149,7 +149,7 @@ class staged_file {
     void require_size() const {
         struct stat status {};
         if (::fstat(file_.get(), &status) != 0)
-            detail::throw_system_error(part_, "examine the part file", errno);
+            detail::throw_write_error(part_, "examine the part file", errno);
         if (!S_ISREG(status.st_mode) || static_cast<std::uint64_t>(status.st_size) != size_)
             throw io_error(part_, "expected " + std::to_string(size_) + " bytes, found " +
                                       std::to_string(status.st_size));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // When does a folder of several files become visible? All at once: its files are written into
-// .NAME.qtk-part beside the target, which takes the target's name when everything is on the disk. An error
-// removes it; what a killed process leaves is removed by the next one that writes the same target.
+// .NAME.qtk-part beside the target, which takes the target's name when everything is on the disk. An error or
+// Ctrl-C removes it; what a killed process leaves is removed by the next one that writes the same target.
 #pragma once
 
 #include <qtk/core/error.hpp>
@@ -41,15 +41,27 @@ class staged_folder {
         discard_left();
         std::error_code failure;
         if (!std::filesystem::create_directory(path_, failure))
-            detail::throw_system_error(path_.string(), "make the folder",
-                                       failure ? failure.value() : EEXIST);
-        lock_ = locked();
+            detail::throw_write_error(path_.string(), "make the folder",
+                                      failure ? failure.value() : EEXIST);
+        try {
+            lock_ = locked();
+        } catch (...) {
+            ::rmdir(path_.c_str());  // if nobody else has it by now, and files in it
+            throw;
+        }
+        slot_ = detail::unfinished.remember(path_.native());
     }
     staged_folder(staged_folder const&) = delete;
     staged_folder& operator=(staged_folder const&) = delete;
     ~staged_folder() {
-        std::error_code ignored;
-        if (lock_.is_open()) std::filesystem::remove_all(path_, ignored);
+        if (!lock_.is_open()) return;
+        try {
+            std::error_code ignored;
+            std::filesystem::remove_all(path_, ignored);
+        } catch (...) {  // there is no memory left to list it
+            detail::remove_flat_folder(path_.c_str());
+        }
+        detail::unfinished.forget(slot_);
     }
 
     /// Where files are written until commit().
@@ -62,6 +74,7 @@ class staged_folder {
         if (::fsync(lock_.get()) != 0) fail("put the folder on the disk");
         if (::rename(path_.c_str(), target_.c_str()) != 0)
             fail("give the finished folder its name");
+        detail::unfinished.forget(slot_);
         lock_ = {};
         std::string const parent = target_.has_parent_path() ? target_.parent_path().string() : ".";
         detail::descriptor const folder(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -94,8 +107,8 @@ class staged_folder {
             ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
         if (!folder.is_open()) fail("open the folder");
         if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0)
-            detail::throw_system_error(path_.string(), "lock the folder", errno,
-                                       "another process is writing it");
+            detail::throw_write_error(path_.string(), "lock the folder", errno,
+                                      "another process is writing it");
         return folder;
     }
     void discard_left() const {
@@ -104,15 +117,16 @@ class staged_folder {
         detail::descriptor const left = locked();
         std::filesystem::remove_all(path_, failure);
         if (failure)
-            detail::throw_system_error(path_.string(), "remove what another run left",
-                                       failure.value());
+            detail::throw_write_error(path_.string(), "remove what another run left",
+                                      failure.value());
     }
     [[noreturn]] void fail(char const* action) const {
-        detail::throw_system_error(path_.string(), action, errno);
+        detail::throw_write_error(path_.string(), action, errno);
     }
 
     std::filesystem::path target_, path_;
     detail::descriptor lock_;
+    int slot_ = -1;  // of the names that a signal handler removes
 };
 
 }  // namespace qtk

@@ -267,6 +267,7 @@ class tokenizer_json_reader : json_fields {
                 vocabulary_.mark_added(*known);
             if (flag(entry, "single_word", false))
                 refuse_token("is to stand alone (single_word), which is not supported here");
+            // bounded: the vocabulary has taken it, below its limit of ids
             added_token token{seen, static_cast<std::int32_t>(number),
                               flag(entry, "special", false), flag(entry, "lstrip", false),
                               flag(entry, "rstrip", false)};

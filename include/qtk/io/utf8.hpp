@@ -63,7 +63,7 @@ namespace detail {
 }
 
 /// A name from a file for an error message: in double quotes, control characters and broken UTF-8
-/// as \xHH, and at most `most` bytes of it (then "...").
+/// as `\xHH`, and at most `most` bytes of it (then "...").
 [[nodiscard]] inline std::string quoted(std::string_view name, std::size_t most = 120) {
     static constexpr char hex[] = "0123456789abcdef";
     std::string shown = "\"";

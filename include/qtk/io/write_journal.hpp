@@ -174,19 +174,20 @@ class write_journal {
     write_journal(std::filesystem::path const& target, journal_run const& run)
         : path_(journal_path(target).string()) {
         open(O_CREAT | O_TRUNC);
-        append(nlohmann::ordered_json{{"schema", "qtk.journal/1"},
-                                      {"run", run.digest},
-                                      {"size", run.size},
-                                      {"replaces", run.replaces}}
-                   .dump() +
-               "\n");
+        try {
+            begin(run);
+        } catch (...) {
+            // Without its first line it would only stand in the next run's way.
+            discard();
+            throw;
+        }
     }
     /// Goes on behind the lines that are good. Throws system_error.
     write_journal(std::filesystem::path const& target, journal_content const& content)
         : path_(journal_path(target).string()) {
         open(0);
         if (::ftruncate(file_.get(), static_cast<::off_t>(content.good_bytes)) != 0)
-            detail::throw_system_error(path_, "cut the journal", errno);
+            detail::throw_write_error(path_, "cut the journal", errno);
     }
 
     /// Records pieces that belong together: a crash leaves all of their lines or the first few.
@@ -205,16 +206,24 @@ class write_journal {
     void discard() noexcept { ::unlink(path_.c_str()); }
 
   private:
+    void begin(journal_run const& run) {
+        append(nlohmann::ordered_json{{"schema", "qtk.journal/1"},
+                                      {"run", run.digest},
+                                      {"size", run.size},
+                                      {"replaces", run.replaces}}
+                   .dump() +
+               "\n");
+    }
     void open(int flags) {
         file_ = detail::descriptor(
             ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600));
-        if (!file_.is_open()) detail::throw_system_error(path_, "open the journal", errno);
+        if (!file_.is_open()) detail::throw_write_error(path_, "open the journal", errno);
     }
     void append(std::string_view text) {
         while (!text.empty()) {
             ::ssize_t const done = ::write(file_.get(), text.data(), text.size());
             if (done < 0 && errno == EINTR) continue;
-            if (done < 0) detail::throw_system_error(path_, "write the journal", errno);
+            if (done < 0) detail::throw_write_error(path_, "write the journal", errno);
             text.remove_prefix(static_cast<std::size_t>(done));
         }
     }

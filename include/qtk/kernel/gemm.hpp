@@ -29,6 +29,7 @@ inline void require_gemm_shapes(char const* name, std::size_t out, std::size_t i
                           " columns and Y is " + std::to_string(x.rows) + " x " +
                           std::to_string(out) + "; found " + std::to_string(y.rows) + " x " +
                           std::to_string(y.cols));
+    require_apart(name, "X", x, y);
 }
 
 /// Weight rows that one task multiplies: whole panels, at most eight, which use copies of X
@@ -49,7 +50,8 @@ inline void gemm_scalar(any_qmatrix const& w, matrix_view<float const> x, matrix
 
 inline namespace QTK_ABI_NS {
 
-/// Y = X W^T with float weights, [out, in]. Each element is one dot(). Throws shape_error.
+/// Y = X W^T with float weights, [out, in]. Each element is one dot(). Throws shape_error, and value_error
+/// if Y lies over X.
 inline void sgemm(matrix_view<float const> x, matrix_view<float const> w, matrix_view<float> y) {
     detail::require_gemm_shapes("sgemm", w.rows, w.cols, x, y);
     instruction_set const isa = active_isa();
@@ -62,7 +64,8 @@ inline void sgemm(matrix_view<float const> x, matrix_view<float const> w, matrix
     });
 }
 
-/// Y = X W^T on packed codes; row m of Y is gemv of row m of X, bit for bit. Throws shape_error.
+/// Y = X W^T on packed codes; row m of Y is gemv of row m of X, bit for bit. Throws shape_error, and
+/// value_error if Y lies over X.
 inline void gemm(any_qmatrix const& w, matrix_view<float const> x, matrix_view<float> y) {
     detail::require_gemm_shapes("gemm", w.rows(), w.cols(), x, y);
     if (x.rows == 0) return;

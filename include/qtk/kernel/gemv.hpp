@@ -27,12 +27,17 @@ inline void require_gemv_shapes(any_qmatrix const& w, std::size_t x, std::size_t
                           " values and y " + std::to_string(w.rows()) + "; found " +
                           std::to_string(x) + " and " + std::to_string(y));
 }
+inline void require_gemv(any_qmatrix const& w, std::span<float const> x, std::span<float const> y) {
+    require_gemv_shapes(w, x.size(), y.size());
+    require_apart("gemv", "x", matrix_view<float const>(x.data(), 1, x.size()),
+                  matrix_view<float const>(y.data(), 1, y.size()));
+}
 }  // namespace detail
 
 /// What gemv means: element by element, sums in double precision. y[r] = sum over c of W(r, c)
 /// x[c].
 inline void gemv_scalar(any_qmatrix const& w, std::span<float const> x, std::span<float> y) {
-    detail::require_gemv_shapes(w, x.size(), y.size());
+    detail::require_gemv(w, x, y);
     auto const level = levels_of(w.scheme().element);
     bool const has_offset = w.scheme().element.is_integer();
     for (std::size_t r = 0; r < w.rows(); ++r) {
@@ -50,9 +55,9 @@ inline void gemv_scalar(any_qmatrix const& w, std::span<float const> x, std::spa
 inline namespace QTK_ABI_NS {
 
 /// y = W x; W is [rows, cols], x has cols values, y rows. Within (cols + 1) * 2^-23 * sum |W x| of
-/// gemv_scalar. Throws shape_error.
+/// gemv_scalar. Throws shape_error, and value_error if y lies over x.
 inline void gemv(any_qmatrix const& w, std::span<float const> x, std::span<float> y) {
-    detail::require_gemv_shapes(w, x.size(), y.size());
+    detail::require_gemv(w, x, y);
     instruction_set const isa = active_isa();
     // Rows of one decoder, and of one dot_all: the kernels of wide machines take 32 together.
     constexpr std::size_t strip = panel_columns;

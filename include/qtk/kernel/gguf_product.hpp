@@ -48,6 +48,7 @@ inline void require_gguf_product(gguf_view const& w, input_rows const& x, output
         (end.residual.rows != y.rows || end.residual.cols != y.cols))
         throw shape_error("gguf_gemm: expected a residual of " + shape(y.rows, y.cols) +
                           ", found " + shape(end.residual.rows, end.residual.cols));
+    require_result_apart("gguf_gemm", x, y, end);
     if (options.activations != activation_type::f32 && !has_int8_kernel(w.type))
         throw value_error("gguf_gemm: " + std::string(name_of(w.type)) +
                           " is multiplied with float activations only. Hint: use "

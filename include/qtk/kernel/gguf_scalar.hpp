@@ -97,7 +97,7 @@ template <typename Block>
     return y[0] * x.row_scales[m];
 }
 
-/// f.operator()<Block>() for the block of a type with an int8 kernel.
+/// `f.operator()<Block>()` for the block of a type with an int8 kernel.
 template <typename F>
 void with_int8_gguf_block(gguf_type type, F&& f) {
     switch (type) {

@@ -145,7 +145,8 @@ inline void checked_product(instruction_set isa, packed_matrix const& w, input_r
 inline namespace QTK_ABI_NS {
 
 /// Y = f(X W^T + bias) + residual; X is [m, in], Y [m, out], both f32 or bf16. Throws shape_error
-/// for shapes that do not fit, value_error for options that do not, and if QTK_ISA names nothing.
+/// for shapes that do not fit, value_error for options that do not, for a Y over X or over a part of the
+/// residual, and if QTK_ISA names nothing.
 template <typename In, typename Out>
 void gemm(packed_matrix const& w, matrix_view<In> x, matrix_view<Out> y,
           product_options const& options = {}) {

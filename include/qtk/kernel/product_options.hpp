@@ -5,6 +5,7 @@
 #pragma once
 
 #include <qtk/core/error.hpp>
+#include <qtk/core/matrix_view.hpp>
 #include <qtk/kernel/epilogue.hpp>
 #include <qtk/kernel/integer_levels.hpp>
 #include <qtk/kernel/packed_matrix.hpp>
@@ -35,6 +36,19 @@ struct product_options {
 
 namespace detail {
 
+/// Throws value_error if the result lies over X, or over a residual that is not the result itself.
+inline void require_result_apart(char const* name, input_rows const& x, output_rows const& y,
+                                 epilogue const& end) {
+    auto const rows = [](auto const& m) {
+        std::size_t const size = m.is_bf16 ? sizeof(bf16_value) : sizeof(float);
+        return byte_rows(m.data, m.rows, m.cols * size, m.stride * size);
+    };
+    require_apart(name, "X", rows(x), rows(y));
+    bool const is_in_place = end.residual.data == y.data && !y.is_bf16 &&
+                             (y.rows <= 1 || end.residual.stride == y.stride);
+    if (!is_in_place) require_apart(name, "the residual", end.residual, rows(y));
+}
+
 inline void require_product_shapes(packed_matrix const& w, input_rows const& x,
                                    output_rows const& y, product_options const& options) {
     auto const shape = [](std::size_t rows, std::size_t cols) {
@@ -53,6 +67,7 @@ inline void require_product_shapes(packed_matrix const& w, input_rows const& x,
         (end.residual.rows != y.rows || end.residual.cols != y.cols))
         throw shape_error("gemm: expected a residual of " + shape(y.rows, y.cols) + ", found " +
                           shape(end.residual.rows, end.residual.cols));
+    require_result_apart("gemm", x, y, end);
 }
 
 /// Are the activations integers while they are multiplied?

@@ -28,7 +28,7 @@ struct no_observer {
 };
 
 template <typename B>
-concept decoder_block = requires(B block, B const fixed, matrix_view<float> x, weight_reader file,
+concept decoder_block = requires(B block, B const fixed, matrix_view<float> x, weight_reader& file,
                                  decoder_config const& config, std::string const& prefix) {
     { B::load(file, config, prefix) } -> std::same_as<B>;
     fixed.forward(x, no_observer{});

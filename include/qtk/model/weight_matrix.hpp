@@ -82,7 +82,7 @@ class weight_matrix {
     template <typename T>
     requires std::constructible_from<form, T> weight_matrix(T weight) : form_(std::move(weight)) {
         if (auto const* const stored = find<stored_weight>()) require_gguf(stored->blocks);
-        std::visit([this](auto const& w) { set_shape(w); }, form_);
+        std::visit([this](auto const& w) { this->set_shape(w); }, form_);
     }
 
     [[nodiscard]] std::size_t rows() const noexcept { return rows_; }

@@ -72,7 +72,8 @@ class distortion {
             std::size_t const end = std::min(start + block, reference.size());
             double signal = 0.0, approximated = 0.0, error = 0.0, dot = 0.0;
             for (std::size_t i = start; i < end; ++i) {
-                double const r = reference[i], a = approximation[i], e = a - r;
+                auto const r = static_cast<double>(reference[i]);
+                auto const a = static_cast<double>(approximation[i]), e = a - r;
                 signal += r * r;
                 approximated += a * a;
                 error += e * e;

@@ -153,7 +153,7 @@ struct half_arguments {
     }
 };
 
-/// Calls f.operator()<Table>() as the weights are a codebook or integers.
+/// Calls `f.operator()<Table>()` as the weights are a codebook or integers.
 template <typename F>
 void with_table(half_arguments const& a, F f) {
     if (a.has_levels)
