@@ -15,7 +15,7 @@ all=(static docs consumers newcomer sanitizers valgrind coverage exhaustive muta
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 for step in "${steps[@]}"; do
-    if [ ! -x "scripts/hardening/$step.sh" ]; then
+    if [ ! -x "scripts/hardening/$step.sh" ] && [ ! -x "scripts/hardening/$step.py" ]; then
         echo "error: no step \"$step\"; the steps are: ${all[*]}" >&2
         exit 2
     fi
@@ -28,7 +28,9 @@ for step in "${steps[@]}"; do
     printf '== %s: started %s\n' "$step" "$(date +%H:%M)"
     began=$SECONDS
     outcome=clean
-    "scripts/hardening/$step.sh" 2>&1 | tee "build/hardening/$step.log" || outcome=FAILED
+    program="scripts/hardening/$step.sh"
+    [ -x "$program" ] || program="scripts/hardening/$step.py"
+    "$program" 2>&1 | tee "build/hardening/$step.log" || outcome=FAILED
     [ "$outcome" = clean ] || failed=1
     summary+=("$(printf '%-12s %-7s %5d s' "$step" "$outcome" $((SECONDS - began)))")
 done

@@ -25,13 +25,16 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >"$build.log
 }
 grep -h 'qtk:' "$build.log" || true
 cmake --build "$build" --parallel "$(nproc)"
+built=$SECONDS
 
-say "running the tests"
+say "running the tests (installed and built in $built s)"
 results="$build/results.xml"
 status=0
 ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure --no-tests=error \
     --output-junit "$PWD/$results" "$@" >"$build/ctest.log" 2>&1 || status=$?
 if [ "$status" -ne 0 ]; then cat "$build/ctest.log"; else tail -n 4 "$build/ctest.log"; fi
+say "the tests ran for $((SECONDS - built)) s; the longest:"
+sed -nE 's/.*Test +#[0-9]+: (.*[^. ]) \.+.* ([0-9.]+) sec$/\2 s  \1/p' "$build/ctest.log" | sort -rn | sed -n 1,10p
 
 # The count that CI reads: from the report that ctest wrote.
 python3 - "$results" <<'PY'

@@ -76,7 +76,7 @@ build_program() {
 need_test_tools() {
     need python3 python3 '<doctest/doctest.h>' doctest-dev '<benchmark/benchmark.h>' libbenchmark-dev \
         '<rapidcheck.h>' librapidcheck-dev clang-format clang-format ccache ccache \
-        pkg:ompi libopenmpi-dev mpirun openmpi-bin
+        pkg:ompi libopenmpi-dev mpirun openmpi-bin mandoc mandoc
 }
 
 # What the benches need: the library of rows, the peer that they are compared with (OpenBLAS is a library already).

@@ -7,11 +7,11 @@ token of a tokenizer of tests/golden/tokenizers, are written with --type f32. Fo
 perplexity, the same tokens, and the ids that the tokenizer's own package gives."""
 import json
 import os
-import shutil
-import struct
 import subprocess
 import sys
 import tempfile
+
+from small_networks import build
 
 program, source = sys.argv[1:3]
 golden = f"{source}/tests/golden"
@@ -25,55 +25,6 @@ def run(*arguments):
 def check(what, is_right, *more):
     if not is_right:
         failures.append(f"{what}: {more}")
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        data = file.read()
-    header.pop("__metadata__", None)
-    return {name: (t["dtype"], t["shape"], data[slice(*t["data_offsets"])]) for name, t in header.items()}
-
-
-def write_safetensors(path, tensors):
-    header, at = {}, 0
-    for name, (kind, shape, data) in tensors.items():
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + len(data)]}
-        at += len(data)
-    text = json.dumps(header).encode()
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in tensors.values()))
-
-
-def build(folder, network, tokenizer):
-    """The network with as many tokens as the tokenizer has, each new row the copy of an old one, scaled."""
-    shutil.copytree(f"{golden}/architectures/{network}", folder)
-    with open(f"{golden}/tokenizers/{tokenizer}.json") as file:
-        known = json.load(file)
-    ids = [*known["tokenizer"]["model"]["vocab"].values(), *(t["id"] for t in known["tokenizer"]["added_tokens"])]
-    vocabulary = max(ids) + 3  # some rows more, as many models have
-    tensors = read_safetensors(f"{folder}/model.safetensors")
-    for name, (kind, (rows, *rest), data) in list(tensors.items()):
-        if not rest or not any(part in name for part in ("embed_tokens", "lm_head", "wte")):
-            continue
-        width = len(data) // rows
-        values = struct.unpack(f"<{len(data) // 4}f", data)
-        per_row = width // 4
-        more = [values[(i % rows) * per_row + c] * (1 - i / (3 * vocabulary)) for i in range(vocabulary) for c in range(per_row)]
-        tensors[name] = (kind, [vocabulary, *rest], struct.pack(f"<{len(more)}f", *more))
-    write_safetensors(f"{folder}/model.safetensors", tensors)
-    with open(f"{folder}/config.json") as file:
-        config = json.load(file)
-    special = {t["content"]: t["id"] for t in known["tokenizer"]["added_tokens"] if t["special"]}
-    begin = special.get("<s>", special.get("<|begin_of_text|>", special.get("<|endoftext|>")))
-    end = special.get("</s>", special.get("<|end_of_text|>", special.get("<|endoftext|>")))
-    config.update(vocab_size=vocabulary, bos_token_id=begin, eos_token_id=end)
-    with open(f"{folder}/config.json", "w") as file:
-        json.dump(config, file)
-    with open(f"{folder}/tokenizer.json", "w") as file:
-        json.dump(known["tokenizer"], file)
-    return known["cases"], begin
 
 
 def figures(model):
@@ -106,7 +57,7 @@ def exports(folder):
             ("gpt2-untied", "gpt2", {"general.architecture": "gpt2"})):
         what = f"{network} with the tokenizer {tokenizer}"
         model, gguf = f"{folder}/{network}-{tokenizer}", f"{folder}/{network}-{tokenizer}.gguf"
-        cases, begin = build(model, network, tokenizer)
+        cases, begin = build(golden, model, network, tokenizer)
         if network == "gpt2-untied":
             with_config(model, activation_function="gelu_new")  # the only one that GGUF's gpt2 knows
         said = run("quantize", model, gguf, "--type", "f32")
@@ -145,7 +96,7 @@ def refusals(folder):
                                       ("gpt2-untied", "gpt2", "activation"), ("qwen2-window", "qwen2", "only some layers"),
                                       ("opt", "gpt2", "opt has no name in GGUF")):
         model, gguf = f"{folder}/{network}", f"{folder}/{network}.gguf"
-        build(model, network, tokenizer)
+        build(golden, model, network, tokenizer)
         said = run("quantize", model, gguf, "--type", "f32")
         check(f"{network} with {tokenizer} is refused", said.returncode == 3 and words in said.stderr
               and said.stderr.count("error:") == 1 and not os.path.exists(gguf), said.returncode, said.stderr)

@@ -158,7 +158,7 @@ def refusals(folder):
     expect("wrong ending", run("quantize", weights, f"{copy}/out.bin"), 2, ".gguf")
     expect("no folder for GGUF", run("quantize", weights, f"{copy}/out.gguf"), 2, "config.json")
     expect("nothing there", run("quantize", "/nowhere", f"{copy}/x.safetensors"), 3, "/nowhere")
-    expect("no target folder", run("quantize", weights, f"{copy}/no/x.safetensors"), 3, "no")
+    expect("no target folder", run("quantize", weights, f"{copy}/no/x.safetensors"), 4, "no")
     expect("little memory", run("quantize", weights, target, "--force", "--max-memory", "1MiB"), 2, "--max-memory")
     check("the old file is as it was", read(target) == b"old" and read(weights) == old)
     for what, content in (("cut short", old[:-1000]), ("empty", b""), ("header cut short", old[:100]),

@@ -49,17 +49,21 @@ std::vector<std::size_t> windows_of_mix(std::vector<std::size_t> const& availabl
 }
 
 void calibration_options::add_to(CLI::App& command) {
-    command.add_option("--calibrate", texts,
-                       "[LANG=]FILE to calibrate on, instead of lines 1 to 80 of the embedded "
-                       "corpus; repeatable");
+    command
+        .add_option("--calibrate", texts,
+                    "[LANG=]FILE to calibrate on, instead of lines 1 to 80 of the embedded "
+                    "corpus; repeatable")
+        ->type_name("[LANG=]FILE");
     command
         .add_option("--mix", mix,
                     "languages of the calibration, LANG or LANG:WEIGHT; all of each where there "
                     "is none")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("LANG[:WEIGHT]");
     command
         .add_option("--calibration-windows", windows, "windows of each language at most, or all")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("N|all");
     command.add_option("--calibration-window", window,
                        "tokens of a window; 0: 256, or the context");
 }

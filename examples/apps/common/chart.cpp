@@ -27,11 +27,12 @@ std::string quoted(std::string const& text) {
 std::optional<std::string> run_gnuplot(std::string const& script) {
     std::FILE* const input = std::tmpfile();
     if (input == nullptr) return std::nullopt;
-    std::fwrite(script.data(), 1, script.size(), input);
-    std::fflush(input);
+    bool const is_written = std::fwrite(script.data(), 1, script.size(), input) == script.size() &&
+                            std::fflush(input) == 0;
     std::rewind(input);
     std::array<int, 2> ends{};
-    if (pipe(ends.data()) != 0) {
+    // Half a script on a full disk would be half a chart.
+    if (!is_written || pipe(ends.data()) != 0) {
         std::fclose(input);
         return std::nullopt;
     }

@@ -20,6 +20,7 @@
 
 #include "environment.hpp"
 #include "exit_code.hpp"
+#include "output.hpp"
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -167,13 +168,6 @@ void require_memory(conversion const& plan, conversion_options const& options) {
             size_text(needed), c.unit == 1 ? "one row" : fmt::format("{} rows at once", c.unit),
             size_text(base), (base + needed) / (1u << 20) + 1));
     }
-}
-
-[[nodiscard]] bool is_same_file(fs::path const& a, fs::path const& b) {
-    struct stat one {
-    }, other{};
-    return ::stat(a.c_str(), &one) == 0 && ::stat(b.c_str(), &other) == 0 &&
-           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 /// Everything that decides the bytes of the output.
@@ -396,7 +390,7 @@ void require_space(conversion const& plan) {
     // A part file has its room already.
     bool const has_room = fs::exists(qtk::part_path(plan.target), ignored);
     if (!free || has_room || *free >= plan.size) return;
-    qtk::detail::throw_system_error(
+    qtk::detail::throw_write_error(
         plan.target.string(),
         fmt::format("write {} where {} are free", size_text(plan.size), size_text(*free)), ENOSPC,
         "free some space; nothing was written");

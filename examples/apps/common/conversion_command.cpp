@@ -100,6 +100,8 @@ void run_conversion(model_input const& input, conversion const& plan,
     report.update(to_json(plan, f));
     report["notes"] = plan.notes;
     require_startable(plan, options);
+    require_other_file(json_target, plan.inputs);
+    require_other_file(json_target, {plan.target});
     for (std::string const& note : plan.notes) fmt::print(human, "Note: {}.\n", note);
     if (is_dry) {
         std::uint64_t const memory = peak_memory() + working_memory(plan, options);

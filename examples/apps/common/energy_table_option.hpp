@@ -109,7 +109,8 @@ inline void add_energy_table(CLI::App& command, std::string& name_or_path) {
     command
         .add_option("--energy-table", name_or_path,
                     energy_table_list() + ", or a JSON file, such as quant-energy calibrate writes")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("TABLE");
 }
 
 }  // namespace app

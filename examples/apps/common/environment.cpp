@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 namespace app {
@@ -96,7 +98,13 @@ std::size_t peak_memory() {
     // getrusage begins with what the program that started this one had; the kernel's own mark does not.
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);)
-        if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;
+        if (line.starts_with("VmHWM:")) {
+            std::size_t const start = std::min(line.find_first_of("0123456789"), line.size());
+            std::size_t kilobytes = 0;
+            auto const [stop, failure] =
+                std::from_chars(line.data() + start, line.data() + line.size(), kilobytes);
+            if (failure == std::errc{}) return kilobytes * 1024;
+        }
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     return static_cast<std::size_t>(usage.ru_maxrss) * 1024;

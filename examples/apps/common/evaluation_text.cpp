@@ -36,11 +36,17 @@ std::string joined(std::string const& path, std::string const& join) {
 }  // namespace
 
 void text_options::add_to(CLI::App& command) {
-    command.add_option("--text", texts, "LANG=FILE instead of the embedded corpus; repeatable");
-    command.add_option("--corpus", corpus, "folder of LANG.txt files")->capture_default_str();
-    command.add_option("--langs", languages, "languages of the corpus")->delimiter(',');
+    command.add_option("--text", texts, "LANG=FILE instead of the embedded corpus; repeatable")
+        ->type_name("LANG=FILE");
+    command.add_option("--corpus", corpus, "folder of LANG.txt files")
+        ->capture_default_str()
+        ->type_name("DIR");
+    command.add_option("--langs", languages, "languages of the corpus")
+        ->delimiter(',')
+        ->type_name("LANG");
     command.add_option("--windows", windows, "windows of each language, or all")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("N|all");
     command.add_option("--window", window, "tokens of a window; 0: 256, or the context");
     command.add_option("--stride", stride, "from one window to the next; 0: the window");
     command

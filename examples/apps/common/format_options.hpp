@@ -24,10 +24,7 @@ inline constexpr char const* format_help =
 
 /// Throws qtk::value_error that shows what was expected, and what may have been meant.
 [[nodiscard]] inline qtk::layer_format parse_format(std::string const& text) {
-    return parse_or_suggest(text,
-                            {"stored", "fp32", "fp16", "bf16", "w8a8", "w8a8_static", "llm_int8",
-                             "w4a8", "w4", "w3", "w2"},
-                            qtk::parse_layer_format);
+    return parse_or_suggest(text, layer_format_words, qtk::parse_layer_format);
 }
 
 /// Throws qtk::value_error for an unknown format, or where there is none; `flag` is named then.
@@ -44,7 +41,8 @@ struct head_option {
     std::string text;
 
     void add_to(CLI::App& command) {
-        command.add_option("--head", text, "format of the head; as stored if not given");
+        command.add_option("--head", text, "format of the head; as stored if not given")
+            ->type_name("FORMAT");
     }
     /// Throws qtk::value_error for an unknown format.
     [[nodiscard]] std::optional<qtk::layer_format> parse() const {
@@ -62,7 +60,8 @@ struct kv_option {
             .add_option(
                 "--kv", text,
                 "keys and values: fp32, int8 or iB[/gN][/token][/rN], B = 8, 4, 2: e.g. i4/g64")
-            ->capture_default_str();
+            ->capture_default_str()
+            ->type_name("KV");
     }
     /// Throws qtk::value_error for an unknown format.
     [[nodiscard]] qtk::kv_format parse() const { return qtk::parse_kv_format(text); }

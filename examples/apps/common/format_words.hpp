@@ -9,6 +9,7 @@
 
 #include "did_you_mean.hpp"
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -24,10 +25,13 @@ namespace app {
     return words;
 }
 
+/// Those of layers beside them.
+inline constexpr std::array<std::string_view, 11> layer_format_words{
+    "stored", "fp32", "fp16", "bf16", "w8a8", "w8a8_static", "llm_int8", "w4a8", "w4", "w3", "w2"};
+
 /// parse(text); what it throws for an unknown word ends with the nearest one of `words` or of the schemes.
-template <typename Parse>
-[[nodiscard]] auto parse_or_suggest(std::string const& text,
-                                    std::initializer_list<std::string_view> words,
+template <typename Parse, typename Words = std::initializer_list<std::string_view>>
+[[nodiscard]] auto parse_or_suggest(std::string const& text, Words const& words,
                                     Parse const& parse) {
     try {
         return parse(text);

@@ -12,8 +12,11 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
+#include <filesystem>
 #include <span>
 #include <string>
+#include <system_error>
+#include <vector>
 
 namespace app {
 
@@ -35,11 +38,37 @@ struct output_options {
     }
 };
 
+/// The folder for files to come, and those above it. Throws qtk::write_error.
+inline void make_folders(std::filesystem::path const& folder) {
+    std::error_code failure;
+    std::filesystem::create_directories(folder, failure);
+    if (failure)
+        qtk::detail::throw_write_error(folder.string(), "make the folder", failure.value());
+}
+
+/// Are both names of one file, be it there already or not?
+[[nodiscard]] inline bool is_same_file(std::filesystem::path const& a,
+                                       std::filesystem::path const& b) {
+    std::error_code failure;
+    if (std::filesystem::equivalent(a, b, failure)) return true;
+    return std::filesystem::weakly_canonical(a, failure) ==
+           std::filesystem::weakly_canonical(b, failure);
+}
+/// Figures replace the file that is there, but never a model: throws qtk::value_error.
+inline void require_other_file(std::string const& target,
+                               std::vector<std::filesystem::path> const& models) {
+    if (target.empty() || target == "-") return;
+    for (std::filesystem::path const& model : models)
+        if (is_same_file(target, model))
+            throw qtk::value_error(
+                target + ": figures would take the place of the model. Hint: another name");
+}
+
 /// To standard output for "-", nowhere for "", else to a file, whole or not at all.
 inline void deliver(std::string const& target, std::string const& text) {
     if (target.empty()) return;
     if (target == "-") {
-        std::fwrite(text.data(), 1, text.size(), stdout);
+        std::fwrite(text.data(), 1, text.size(), stdout);  // run_program() looks whether it arrived
         return;
     }
     qtk::atomic_file file(target);

@@ -8,6 +8,7 @@
 #include "command_line.hpp"
 #include "exit_code.hpp"
 #include "lost_file.hpp"
+#include "self_description.hpp"
 #include "unknown_argument.hpp"
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -15,11 +16,14 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
 
 namespace app {
 
 /// Before anything else.
 inline void prepare_process() {
+    keep_standard_streams();
+    end_cleanly_on_uncaught();
     end_cleanly_on_signals();
     end_cleanly_on_lost_files();
 #if defined(__GLIBC__)
@@ -29,12 +33,30 @@ inline void prepare_process() {
 #endif
 }
 
-/// Runs the command that the arguments name; what main() returns.
-[[nodiscard]] inline int run_program(CLI::App& program, int argc, char** argv) {
+/// Before the work, not after: can the files be written that flags name?
+inline void check_outputs(CLI::App& program) {
+    for (CLI::App* const command : program.get_subcommands({}))
+        for (char const* const name : {"--json", "--csv", "--report"})
+            if (CLI::Option* const option = command->get_option_no_throw(name))
+                option->check(CLI::Validator(
+                    [](std::string& file) {
+                        if (file != "-" && !file.empty()) qtk::atomic_file::require_possible(file);
+                        return std::string();
+                    },
+                    ""));
+}
+
+namespace detail {
+
+[[nodiscard]] inline int run_command(CLI::App& program, int argc, char** argv, bool writes_files) {
     remember_command_line(argc, argv);
+    if (writes_files) check_outputs(program);
     program.require_subcommand(1);
-    program.footer(
-        "Exit codes: 0 ok, 2 usage, 3 bad input, 4 I/O, 5 NaN or infinity, 130 interrupted.");
+    add_self_description(program);
+    std::string codes;
+    for (auto const& [code, meaning] : exit_meanings)
+        codes += (codes.empty() ? "Exit codes: " : ", ") + std::to_string(code) + " " + meaning;
+    program.footer(codes + ".");
     try {
         program.parse(argc, argv);
     } catch (CLI::ParseError const& e) {
@@ -47,6 +69,14 @@ inline void prepare_process() {
         return report(std::current_exception());
     }
     return ok;
+}
+
+}  // namespace detail
+
+/// Runs the command that the arguments name; what main() returns. Of several processes one writes files.
+[[nodiscard]] inline int run_program(CLI::App& program, int argc, char** argv,
+                                     bool writes_files = true) {
+    return after_output(detail::run_command(program, argc, argv, writes_files));
 }
 
 }  // namespace app

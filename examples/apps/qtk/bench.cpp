@@ -152,14 +152,17 @@ void add_bench(CLI::App& program) {
         *program.add_subcommand("bench", "Speed and memory of a model in several formats");
     auto* const model =
         command.add_option("--model", options->model, "Hugging Face folder or GGUF file")
-            ->capture_default_str();
+            ->capture_default_str()
+            ->type_name("MODEL");
     command
         .add_option("--synthetic", options->synthetic,
                     "random weights in a shape instead: 15M, 124M, 350M or 1B")
-        ->excludes(model);
+        ->excludes(model)
+        ->type_name("{15M,124M,350M,1B}");
     auto* const formats = command.add_option("--formats", options->formats, format_help)
                               ->delimiter(',')
-                              ->capture_default_str();
+                              ->capture_default_str()
+                              ->type_name("FORMAT");
     options->head.add_to(command);
     command.add_option("--prompt-tokens", options->prompt_tokens)->capture_default_str();
     command.add_option("--new-tokens", options->new_tokens)->capture_default_str();

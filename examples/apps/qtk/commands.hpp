@@ -9,6 +9,9 @@ class App;
 
 namespace app {
 
+/// All of them.
+void add_commands(CLI::App& program);
+
 void add_quickstart(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_bench(CLI::App& program);

@@ -38,8 +38,12 @@ void add_dequantize(CLI::App& program) {
     auto const options = std::make_shared<dequantize_options>();
     CLI::App& command =
         *program.add_subcommand("dequantize", "Write what is quantized in a file as floats");
-    command.add_option("in", options->in, "a quantized .safetensors or .gguf file")->required();
-    command.add_option("out", options->out, "the .safetensors file to be written")->required();
+    command.add_option("in", options->in, "a quantized .safetensors or .gguf file")
+        ->required()
+        ->type_name("MODEL");
+    command.add_option("out", options->out, "the .safetensors file to be written")
+        ->required()
+        ->type_name("FILE");
     command.add_option("--type", options->type, "of what was quantized: fp32, fp16, bf16")
         ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
         ->capture_default_str();

@@ -256,20 +256,26 @@ void add_eval(CLI::App& program) {
     CLI::App& command = *program.add_subcommand(
         "eval", "Perplexity, divergence and agreement of a model in several formats");
     command.add_option("--model", options->model, "Hugging Face folder or GGUF file")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("MODEL");
     command.add_option("--formats", options->formats, format_help)
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("FORMAT");
     command.add_option("--reference", options->reference, "the format that others are measured by")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("FORMAT");
     options->head.add_to(command);
     command
         .add_option("--kv", options->kv,
                     "keys and values: every format with each of these, read token by token")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("KV");
     options->text.add_to(command);
-    command.add_option("--methods", options->methods, method_help)->delimiter(',');
+    command.add_option("--methods", options->methods, method_help)
+        ->delimiter(',')
+        ->type_name("METHOD");
     options->calibration.add_to(command);
     command.add_flag("--simulate", options->has_simulation,
                      "also run each format simulated in floats and show how far packed is from it");
@@ -285,10 +291,11 @@ void add_compare(CLI::App& program) {
     auto const options = std::make_shared<compare_options>();
     CLI::App& command = *program.add_subcommand(
         "compare", "Two formats of a model, paired over windows, with interval and p-value");
-    command.add_option("a", options->a, format_help)->required();
-    command.add_option("b", options->b, "the other format")->required();
+    command.add_option("a", options->a, format_help)->required()->type_name("FORMAT");
+    command.add_option("b", options->b, "the other format")->required()->type_name("FORMAT");
     command.add_option("--model", options->model, "Hugging Face folder or GGUF file")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("MODEL");
     options->head.add_to(command);
     options->text.add_to(command);
     command.add_option("--seed", options->seed, "of the bootstrap")->capture_default_str();

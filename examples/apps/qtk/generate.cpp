@@ -118,9 +118,12 @@ void add_generate(CLI::App& program) {
     auto const options = std::make_shared<generate_options>();
     CLI::App& command = *program.add_subcommand("generate", "Go on with a text");
     command.add_option("--model", options->model, "Hugging Face folder or GGUF file")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("MODEL");
     command.add_option("--prompt", options->prompt, "the text to go on with")->required();
-    command.add_option("--format", options->format, format_help)->capture_default_str();
+    command.add_option("--format", options->format, format_help)
+        ->capture_default_str()
+        ->type_name("FORMAT");
     options->head.add_to(command);
     command.add_option("--tokens", options->how.tokens, "at most so many new tokens")
         ->capture_default_str();

@@ -135,6 +135,7 @@ void show(std::FILE* to, model_input const& input) {
 
 void run_inspect(inspect_options const& options) {
     model_input const input = model_input::open({options.paths.begin(), options.paths.end()});
+    require_other_file(options.json_target, input.files());
     json report = report_of(input);
     if (options.validates) {
         progress_line const line;
@@ -170,7 +171,8 @@ void add_inspect(CLI::App& program) {
         .add_option("path", options->paths,
                     "a Hugging Face folder, .safetensors files or a .gguf file")
         ->required()
-        ->expected(1, 4096);
+        ->expected(1, 4096)
+        ->type_name("MODEL");
     command.add_flag("--validate", options->validates,
                      "read everything: every tensor decodes to finite values");
     command.add_flag("--json{-}", options->json_target,

@@ -111,24 +111,30 @@ void add_quantize(CLI::App& program) {
             "IN... OUT: a Hugging Face folder, .safetensors files or a .gguf file; then the "
             ".safetensors or .gguf file to be written")
         ->required()
-        ->expected(2, 4096);
-    command.add_option(
-        "--scheme", options->scheme,
-        "of the layers in blocks, for .safetensors: e.g. i4/g64/asym/f16 (the default)");
-    command.add_option(
-        "--type", options->type,
-        "of the layers in blocks, for .gguf: q8_0 (the default), q4_0, q4_K, f16, ...");
+        ->expected(2, 4096)
+        ->type_name("MODEL");
+    command
+        .add_option("--scheme", options->scheme,
+                    "of the layers in blocks, for .safetensors: e.g. i4/g64/asym/f16 (the default)")
+        ->type_name("FORMAT");
+    command
+        .add_option("--type", options->type,
+                    "of the layers in blocks, for .gguf: q8_0 (the default), q4_0, q4_K, f16, ...")
+        ->type_name("TYPE");
     command
         .add_option(
             "--recipe", options->rules,
             "PATTERN=WHAT, the first that fits a tensor's name holds; WHAT as above or keep")
         ->expected(1)
-        ->take_all();
-    command.add_option("--recipe-file", options->recipe_file, "more such rules, one a line");
-    command.add_option(
-        "--imatrix", options->imatrix_file,
-        "importance matrix of llama.cpp (.dat or .gguf), for .gguf: errors of columns "
-        "with larger inputs count more");
+        ->take_all()
+        ->type_name("PATTERN=WHAT");
+    command.add_option("--recipe-file", options->recipe_file, "more such rules, one a line")
+        ->type_name("FILE");
+    command
+        .add_option("--imatrix", options->imatrix_file,
+                    "importance matrix of llama.cpp (.dat or .gguf), for .gguf: errors of columns "
+                    "with larger inputs count more")
+        ->type_name("FILE");
     command.add_flag("--no-fallback", options->refuses_fallback,
                      "an error where a tensor cannot have the type, instead of the next best one");
     command.add_flag("--dry-run", options->is_dry, "show the plan and write nothing");

@@ -222,9 +222,11 @@ void require_layout_holds(qtk::linear const& layer) {
 }  // namespace
 
 void method_output_options::add_to(CLI::App& command) {
-    command.add_option(
-        "--method", method,
-        std::string("calibrate, and write a folder, or a file with --layout gguf: ") + method_help);
+    command
+        .add_option("--method", method,
+                    std::string("calibrate, and write a folder, or a file with --layout gguf: ") +
+                        method_help)
+        ->type_name("METHOD");
     command.add_option("--layout", layout, "of the folder that --method writes; gguf: of the file")
         ->check(CLI::IsMember({"gptq", "gptq_v2", "awq", "bitsandbytes", "bitsandbytes_nested",
                                "compressed_tensors", "gguf"}))

@@ -205,20 +205,27 @@ void add_quickstart(CLI::App& program) {
         "quickstart", "One model under several schemes: size, error, perplexity, modelled energy");
     quickstart
         .add_option("--model", options.model, "Hugging Face folder of a GPT-2 or Llama-type model")
-        ->capture_default_str();
-    quickstart.add_option("--text", options.texts,
-                          "LANG=FILE instead of the embedded corpus; repeatable");
+        ->capture_default_str()
+        ->type_name("MODEL");
+    quickstart
+        .add_option("--text", options.texts, "LANG=FILE instead of the embedded corpus; repeatable")
+        ->type_name("LANG=FILE");
     quickstart.add_option("--langs", options.languages, "languages of the embedded corpus")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("LANG");
     quickstart
         .add_option("--schemes", options.schemes,
                     "FORMAT/GRAIN[/sym|asym][/SCALE], fp32, fp16, bf16, mxfp4, nvfp4")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("FORMAT");
     quickstart.add_option("--windows", options.windows, "windows of each language, or all")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("N|all");
     add_energy_table(quickstart, options.energy_table);
-    quickstart.add_option("--save", options.save,
-                          "existing folder for the quantized models, as safetensors");
+    quickstart
+        .add_option("--save", options.save,
+                    "existing folder for the quantized models, as safetensors")
+        ->type_name("DIR");
     quickstart.add_flag("--force", options.is_forced, "replace files that are already there");
     quickstart.add_flag("--json{-}", options.json,
                         "the figures as JSON, to standard output or --json=FILE");

@@ -50,7 +50,7 @@ void run(study_command const& command) {
     static_cast<void>(parse_formats(how.formats, "--schemes"));
     static_cast<void>(how.head.parse());
     static_cast<void>(find_energy_table(how.energy_table));
-    fs::create_directories(command.folder);
+    make_folders(command.folder);
 
     std::vector<std::string> models = command.models;
     if (models.empty() && command.synthetic.empty()) models = {QTK_DATA_DIR "/polyglot-llama"};
@@ -88,16 +88,19 @@ void add_study(CLI::App& program) {
     study_options& how = options->how;
     CLI::App& command = *program.add_subcommand(
         "study", "Every format of a model in one process: speed, memory, quality, energy, report");
-    command.add_option("--model", options->models, "Hugging Face folder or GGUF file; repeatable");
+    command.add_option("--model", options->models, "Hugging Face folder or GGUF file; repeatable")
+        ->type_name("MODEL");
     command
         .add_option("--synthetic", options->synthetic,
                     "also random weights in these shapes: 15M, 124M, 350M, 1B")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("{15M,124M,350M,1B}");
     command
         .add_option("--schemes,--formats", how.formats,
                     std::string("the first is the baseline: ") + format_help)
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("FORMAT");
     how.head.add_to(command);
     command.add_option("--runs", how.runs, "timed runs of each format")->capture_default_str();
     command.add_option("--warmup", how.warmup, "runs before them")->capture_default_str();
@@ -109,11 +112,14 @@ void add_study(CLI::App& program) {
     command
         .add_option("--powercap", how.powercap,
                     "where Linux shows the RAPL counters that measure the energy")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("DIR");
     command.add_flag("!--no-quality", how.has_quality, "speed, memory and energy alone");
     how.text.add_to(command);
     command.add_option("--seed", how.seed, "of the bootstrap")->capture_default_str();
-    command.add_option("--out", options->folder, "folder of report and log")->capture_default_str();
+    command.add_option("--out", options->folder, "folder of report and log")
+        ->capture_default_str()
+        ->type_name("DIR");
     command.add_flag("--json{-}", options->output.json_target,
                      "the figures as JSON, to standard output or --json=FILE");
     add_threads(command);

@@ -379,9 +379,12 @@ void add_attack(CLI::App& program) {
     options->network.add_to(*command);
     command->add_option("--schemes", options->schemes, "of the weights")
         ->delimiter(',')
-        ->capture_default_str();
-    command->add_option("--trained", options->trained,
-                        "folder of quant-energy train --out; repeatable");
+        ->capture_default_str()
+        ->type_name("FORMAT");
+    command
+        ->add_option("--trained", options->trained,
+                     "folder of quant-energy train --out; repeatable")
+        ->type_name("DIR");
     command
         ->add_option("--attacks", options->attacks,
                      "fgsm, pgd, flips; default: all that this program can")
@@ -404,7 +407,7 @@ void add_attack(CLI::App& program) {
         ->check(CLI::Range(std::size_t{2}, std::size_t{10000}))
         ->capture_default_str();
     command->add_option("--seed", options->seed)->capture_default_str();
-    command->add_option("--report", options->report, "HTML page");
+    command->add_option("--report", options->report, "HTML page")->type_name("FILE");
     options->output.add_to(*command);
     add_threads(*command);
     command->callback([options] { run(*options); });

@@ -390,41 +390,51 @@ void add_calibrate(CLI::App& program) {
     command
         .add_option("--device", options->device,
                     "cpu, or cuda: the GPU, with qtk's CUDA kernels, measured by NVML")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("{cpu,cuda}");
     command
         .add_option(
             "--meter", options->source.meter,
             "auto, rapl (the processor's counters), nvml (the GPU's, with --device cuda) or "
             "trace (the log of another meter)")
-        ->capture_default_str();
-    command.add_option("--trace", options->source.traces,
-                       "CSV of seconds,joules that another meter wrote while the runs were made; "
-                       "repeatable");
+        ->capture_default_str()
+        ->type_name("{auto,rapl,nvml,trace}");
+    command
+        .add_option("--trace", options->source.traces,
+                    "CSV of seconds,joules that another meter wrote while the runs were made; "
+                    "repeatable")
+        ->type_name("FILE");
     command
         .add_option("--trace-offset", options->source.trace_offset,
                     "seconds to add to those of the traces")
         ->capture_default_str();
     command
         .add_option("--powercap", options->source.powercap, "where Linux shows the RAPL counters")
-        ->capture_default_str();
-    command.add_option(
-        "--observations", options->observations,
-        "JSON file of what was measured, written after each run and taken up when it is "
-        "there; beside the table if not given");
+        ->capture_default_str()
+        ->type_name("DIR");
+    command
+        .add_option(
+            "--observations", options->observations,
+            "JSON file of what was measured, written after each run and taken up when it is "
+            "there; beside the table if not given")
+        ->type_name("FILE");
     command.add_flag("--fit-only", options->is_fit_only,
                      "run nothing: fit what --observations holds, wherever it was measured");
     command.add_flag("--plan-only", options->is_plan_only,
                      "show what would run and how well its joules could be told apart");
-    command.add_option("--simulate", options->simulate,
-                       "rehearsal, nothing is measured: joules are made up from this table (a name "
-                       "or a JSON file) and fitted");
+    command
+        .add_option("--simulate", options->simulate,
+                    "rehearsal, nothing is measured: joules are made up from this table (a name "
+                    "or a JSON file) and fitted")
+        ->type_name("TABLE");
     command.add_option("--noise", options->noise, "of the rehearsal's joules, a share")
         ->capture_default_str();
     command
         .add_option("--schemes,--formats", options->formats,
                     "which products run: fp32, or packed codes such as w4; "
                     "fp32,i8/channel@bf16,w8a8,w4a8 if not given, w4,w8a8,w4a8 on a GPU")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("FORMAT");
     command.add_option("--seconds", options->plan.seconds, "that a run multiplies")
         ->capture_default_str();
     command.add_option("--macs", options->plan.macs,
@@ -438,12 +448,15 @@ void add_calibrate(CLI::App& program) {
         ->capture_default_str();
     command.add_option("--held-out", options->held_out, "share of the runs that are not fitted")
         ->capture_default_str();
-    command.add_option("--out", options->out,
-                       "the table; energy-table.json if not given, none of a rehearsal");
+    command
+        .add_option("--out", options->out,
+                    "the table; energy-table.json if not given, none of a rehearsal")
+        ->type_name("FILE");
     command.add_option("--name", options->name, "of the table; that of its file if not given");
     command.add_flag("--json{-}", options->json_target,
                      "the figures as JSON, to standard output or --json=FILE");
-    command.add_option("--report", options->report, "the figures as a page of HTML");
+    command.add_option("--report", options->report, "the figures as a page of HTML")
+        ->type_name("FILE");
     command.add_option("--seed", options->seed, "of the split, the bootstrap, a rehearsal's noise")
         ->capture_default_str();
     add_threads(command);

@@ -7,6 +7,9 @@ class App;
 
 namespace app {
 
+/// All of them.
+void add_commands(CLI::App& program);
+
 void add_study(CLI::App& program);
 void add_attack(CLI::App& program);
 void add_calibrate(CLI::App& program);

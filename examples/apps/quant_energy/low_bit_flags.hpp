@@ -19,9 +19,11 @@ struct low_bit_options {
         command
             .add_option("--model", model,
                         "ResNet (torchvision's names) or ViT (timm's), safetensors")
-            ->capture_default_str();
+            ->capture_default_str()
+            ->type_name("MODEL");
         command.add_option("--data", data, "digits, cifar10:DIR, cifar100:DIR or mnist:DIR")
-            ->capture_default_str();
+            ->capture_default_str()
+            ->type_name("{digits,cifar10:DIR,cifar100:DIR,mnist:DIR}");
         command.add_option("--activation-bits", activation_bits, "2 to 8; 0: floats")
             ->check(CLI::IsMember({0, 2, 3, 4, 5, 6, 7, 8}))
             ->capture_default_str();

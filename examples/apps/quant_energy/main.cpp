@@ -12,10 +12,6 @@ int main(int argc, char** argv) {
         "quant-energy: what quantization saves in energy, and what an operation costs here",
         "quant-energy");
     program.set_version_flag("--version", "quant-energy " QTK_VERSION_STRING);
-    app::add_study(program);
-    app::add_calibrate(program);
-    app::add_search(program);
-    app::add_train(program);
-    app::add_attack(program);
+    app::add_commands(program);
     return app::run_program(program, argc, argv);
 }

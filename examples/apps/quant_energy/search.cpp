@@ -149,30 +149,36 @@ void add_search(CLI::App& program) {
         ->capture_default_str();
     command.add_option("--cost", question.costs, "energy, size, latency (measured here)")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("{energy,size,latency}");
     command
         .add_option("--energy-table", question.energy_tables,
                     energy_table_list() + ", or JSON files, such as quant-energy calibrate writes")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("TABLE");
     command.add_flag("--no-reuse", question.is_without_reuse,
                      "count one DRAM word for every multiplication, as an earlier study did");
     command
         .add_option("--sensitivity", question.sensitivities,
                     "divergence, loss, sqnr, weight, hessian")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("{divergence,loss,sqnr,weight,hessian}");
     command.add_option("--solver", question.solvers, "exact, greedy, haq")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("{exact,greedy,haq}");
     command.add_option("--bits", question.formats.bits, "that a layer may have, 2 to 8")
         ->delimiter(',')
         ->capture_default_str();
     command
         .add_option("--scheme", question.formats.scheme, "of the weights; B stands for the bits")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("FORMAT");
     command.add_option("--method", question.formats.method, "of one layer, such as rtn or gptq")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("METHOD");
     command
         .add_option("--activation-bits", question.formats.activations,
                     "same (as the weights'), 2 to 8, or f32")
@@ -184,18 +190,23 @@ void add_search(CLI::App& program) {
     command
         .add_option("--first-last", question.formats.first_last,
                     "bits of the first and the last layer; search: like all others")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("BITS|search");
     command.add_option("--generations", question.episodes.generations, "of haq")
         ->capture_default_str();
     command.add_option("--episodes", question.episodes.episodes, "of haq, in each generation")
         ->capture_default_str();
     command.add_option("--probes", options->probes, "of the Hessian's trace")
         ->capture_default_str();
-    command.add_option("--recipe", options->recipe,
-                       "file for the first assignment found: layer=format, one a line");
-    command.add_option("--from-recipe", options->from_recipe,
-                       "run the assignment of such a file, too");
-    command.add_option("--report", options->report, "the figures as a page of HTML");
+    command
+        .add_option("--recipe", options->recipe,
+                    "file for the first assignment found: layer=format, one a line")
+        ->type_name("FILE");
+    command
+        .add_option("--from-recipe", options->from_recipe, "run the assignment of such a file, too")
+        ->type_name("FILE");
+    command.add_option("--report", options->report, "the figures as a page of HTML")
+        ->type_name("FILE");
     command.add_flag("--json{-}", options->output.json_target,
                      "the figures as JSON, to standard output or --json=FILE");
     add_threads(command);

@@ -333,11 +333,13 @@ void add_study(CLI::App& program) {
                      "formats with codes, such as i4/channel/sym or "
                      "i4/channel/asym@a4_static_asym; by default 24 of bits x granularity x "
                      "symmetry")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("FORMAT");
     command
         ->add_option("--methods", options->methods,
                      "such as rtn, mse, gptq, awq, smooth, adaround, brecq; default rtn,gptq")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("METHOD");
     command
         ->add_option("--range", options->range,
                      "of static activations: minmax, mse, percentile[:KEEP], entropy or "
@@ -346,11 +348,13 @@ void add_study(CLI::App& program) {
     command
         ->add_option("--edges", options->edges,
                      "first and last layer: same as the others, 8 (bits) or float")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("{same,8,float}");
     command
         ->add_option("--energy-table", options->tables,
                      energy_table_list() + ", or a JSON file; several, the first for charts")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->type_name("TABLE");
     command->add_option("--seeds", options->seeds, "draws of calibration images")
         ->check(CLI::Range(1, 100))
         ->capture_default_str();
@@ -370,7 +374,7 @@ void add_study(CLI::App& program) {
     command->add_flag("--no-mixed", options->has_no_mixed, "leave out bits by layer");
     command->add_flag("--no-times", options->has_no_times, "leave out seconds per image");
     options->output.add_to(*command);
-    command->add_option("--report", options->report, "a page of HTML");
+    command->add_option("--report", options->report, "a page of HTML")->type_name("FILE");
     add_threads(*command);
     command->callback([options] { run(*options); });
 }

@@ -216,7 +216,7 @@ void run(train_options const& options) {
         hits_of(qtk::load_vision_model(options.network.model).logits(data.test.images).view(),
                 data.test.labels));
     bool const is_only = schemes.size() * methods.size() * options.seeds == 1;
-    if (!options.out.empty() && !is_only) std::filesystem::create_directories(options.out);
+    if (!options.out.empty() && !is_only) make_folders(options.out);
     std::vector<trained_row> rows;
     for (std::size_t s = 0; s < schemes.size(); ++s) {
         trained_network planned = network;
@@ -316,11 +316,13 @@ void add_train(CLI::App& program) {
     options->network.add_to(*command);
     command->add_option("--schemes", options->schemes, "of the weights: iB/tensor or iB/channel")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("FORMAT");
     command
         ->add_option("--methods,--method", options->methods, "lsq, ste, lsq+distill, ste+distill")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("{lsq,ste,lsq+distill,ste+distill}");
     command->add_flag("--distill", options->distills,
                       "every method also follows the float model's logits");
     command->add_option("--distill-weight", options->distillation, "their share of the loss")
@@ -343,9 +345,11 @@ void add_train(CLI::App& program) {
     command->add_option("--seeds", options->seeds, "runs, with this seed and the next ones")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1000}))
         ->capture_default_str();
-    command->add_option("--out", options->out,
-                        "new folder for the network; with several runs, for a folder each");
-    command->add_option("--report", options->report, "HTML page");
+    command
+        ->add_option("--out", options->out,
+                     "new folder for the network; with several runs, for a folder each")
+        ->type_name("DIR");
+    command->add_option("--report", options->report, "HTML page")->type_name("FILE");
     options->output.add_to(*command);
     add_threads(*command);
     command->callback([options] { run(*options); });

@@ -175,19 +175,26 @@ constexpr std::size_t most_of_pool = 2000;
 }  // namespace
 
 void vision_options::add_to(CLI::App& command, bool has_many_models) {
-    CLI::Option* const model = command.add_option(
-        "--model", models,
-        std::string("safetensors file or folder of a ResNet (torchvision's names) or ViT/DeiT "
+    CLI::Option* const model =
+        command
+            .add_option(
+                "--model", models,
+                std::string(
+                    "safetensors file or folder of a ResNet (torchvision's names) or ViT/DeiT "
                     "(timm's); the digits' networks by default") +
-            (has_many_models ? "; may be given several times" : ""));
+                    (has_many_models ? "; may be given several times" : ""))
+            ->type_name("MODEL");
     if (!has_many_models) model->expected(1);
     command
         .add_option("--data", data,
                     "digits, cifar10:DIR, cifar100:DIR, mnist:DIR, or folder:DIR with a folder of "
                     "JPEG, PNG or PPM files for each class")
-        ->capture_default_str();
-    command.add_option("--calibration-data", calibration_data,
-                       "folder:DIR to calibrate with; a fifth of the folder by default");
+        ->capture_default_str()
+        ->type_name("{digits,cifar10:DIR,cifar100:DIR,mnist:DIR,folder:DIR}");
+    command
+        .add_option("--calibration-data", calibration_data,
+                    "folder:DIR to calibrate with; a fifth of the folder by default")
+        ->type_name("folder:DIR");
     command
         .add_option("--calibration-images", calibration_images,
                     "images of a draw to calibrate with")

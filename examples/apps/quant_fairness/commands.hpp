@@ -7,6 +7,9 @@ class App;
 
 namespace app {
 
+/// All of them.
+void add_commands(CLI::App& program);
+
 void add_sweep(CLI::App& program);
 void add_recommend(CLI::App& program);
 void add_hypothesis(CLI::App& program);

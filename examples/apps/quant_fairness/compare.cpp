@@ -239,7 +239,8 @@ void add_compare(CLI::App& program) {
                      "languages that methods calibrate on, each an entry of the table: all, or "
                      "LANG or LANG+LANG with weights LANG:2")
         ->delimiter(',')
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("LANG[+LANG]");
     command->callback([options] { run(*options); });
 }
 

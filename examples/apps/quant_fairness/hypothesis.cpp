@@ -233,9 +233,14 @@ void add_hypothesis(CLI::App& program) {
     options->study.add_to(*command);
     command->add_option("--set", options->set, "layers: L0,L9,L11, or first, middle, last")
         ->delimiter(',')
-        ->capture_default_str();
-    command->add_option("--scheme", options->scheme, "format with codes")->capture_default_str();
-    command->add_option("--method", options->method, method_help)->capture_default_str();
+        ->capture_default_str()
+        ->type_name("LAYER");
+    command->add_option("--scheme", options->scheme, "format with codes")
+        ->capture_default_str()
+        ->type_name("FORMAT");
+    command->add_option("--method", options->method, method_help)
+        ->capture_default_str()
+        ->type_name("METHOD");
     command
         ->add_option("--evaluations", options->evaluations,
                      "other sets at most; a random sample where there are more")

@@ -23,11 +23,11 @@ constexpr std::string_view first_line = "{\"schema\":\"qtk.fairness.journal/1\"}
 
 journal::journal(std::string const& path)
     : path_(path), file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
-    using qtk::detail::throw_system_error;
-    if (!file_.is_open()) throw_system_error(path, "open the journal", errno);
+    using qtk::detail::throw_write_error;
+    if (!file_.is_open()) throw_write_error(path, "open the journal", errno);
     if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0)
-        throw_system_error(path, "lock the journal", errno,
-                           "another process is using it; give this one a file of its own");
+        throw_write_error(path, "lock the journal", errno,
+                          "another process is using it; give this one a file of its own");
     read();
     if (size_ == 0) append(std::string(first_line));
     found_ = entries_.size();
@@ -59,7 +59,7 @@ void journal::read() {
         rest.remove_prefix(end + 1);
     }
     if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0)
-        qtk::detail::throw_system_error(path_, "shorten the journal", errno);
+        qtk::detail::throw_write_error(path_, "shorten the journal", errno);
 }
 
 void journal::append(std::string const& lines) {
@@ -71,9 +71,9 @@ void journal::append(std::string const& lines) {
             int const code = errno;
             [[maybe_unused]] int const ignored =
                 ::ftruncate(file_.get(), static_cast<off_t>(size_));
-            qtk::detail::throw_system_error(path_, "write the journal", code,
-                                            "what it holds is whole; the same command goes on "
-                                            "from there");
+            qtk::detail::throw_write_error(path_, "write the journal", code,
+                                           "what it holds is whole; the same command goes on "
+                                           "from there");
         }
         rest.remove_prefix(static_cast<std::size_t>(written));
     }

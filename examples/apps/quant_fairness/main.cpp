@@ -14,10 +14,6 @@ int main(int argc, char** argv) {
         "quant-fairness: which languages pay for quantization, and which layers to protect",
         "quant-fairness");
     program.set_version_flag("--version", "quant-fairness " QTK_VERSION_STRING);
-    app::add_sweep(program);
-    app::add_recommend(program);
-    app::add_hypothesis(program);
-    app::add_task(program);
-    app::add_compare(program);
-    return app::leave_ranks(app::run_program(program, argc, argv));
+    app::add_commands(program);
+    return app::leave_ranks(app::run_program(program, argc, argv, app::is_first_rank()));
 }

@@ -2,6 +2,7 @@
 #include "quantized_twin.hpp"
 
 #include <qtk/calibration/method_spelling.hpp>
+#include <qtk/core/error.hpp>
 
 #include <fmt/format.h>
 
@@ -10,8 +11,10 @@
 #include "terminal.hpp"
 #include "work_sharing.hpp"
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <set>
+#include <system_error>
 #include <utility>
 
 namespace app {
@@ -26,8 +29,14 @@ qtk::mixture parse_mixture(std::string const& text) {
     qtk::mixture mixture;
     for (std::size_t at = 0; at < text.size();) {
         std::size_t const end = std::min(text.find('.', at), text.size());
-        mixture.push_back(
-            static_cast<std::uint32_t>(std::stoul(text.substr(at, end - at), nullptr, 16)));
+        std::uint32_t modules = 0;
+        auto const [stop, failure] =
+            std::from_chars(text.data() + at, text.data() + end, modules, 16);
+        if (failure != std::errc{} || stop != text.data() + end)
+            throw qtk::io_error(
+                "the modules of a mixture",
+                "expected hexadecimal numbers between dots, found " + qtk::quoted(text));
+        mixture.push_back(modules);
         at = end + 1;
     }
     return mixture;

@@ -257,9 +257,15 @@ void add_recommend(CLI::App& program) {
     CLI::App* const command = program.add_subcommand(
         "recommend", "the smallest set of layers to protect, verified on held-out passages");
     options->study.add_to(*command);
-    command->add_option("--scheme", options->scheme, "format with codes")->capture_default_str();
-    command->add_option("--method", options->method, method_help)->capture_default_str();
-    command->add_option("--figure", options->figure, figure_help)->capture_default_str();
+    command->add_option("--scheme", options->scheme, "format with codes")
+        ->capture_default_str()
+        ->type_name("FORMAT");
+    command->add_option("--method", options->method, method_help)
+        ->capture_default_str()
+        ->type_name("METHOD");
+    command->add_option("--figure", options->figure, figure_help)
+        ->capture_default_str()
+        ->type_name("{gap,ratio,gini,worst,mean}");
     command->add_option("--target", options->target,
                         "what the figure is to fall to: in its unit (gap: percentage points), or a "
                         "share such as 50% of what it is with nothing protected (the default)");
@@ -274,7 +280,8 @@ void add_recommend(CLI::App& program) {
         ->capture_default_str();
     command->add_flag("--modules", options->has_modules,
                       "protect single linear layers instead of blocks");
-    command->add_option("--recipe", options->recipe, "file for the rules of `qtk quantize`");
+    command->add_option("--recipe", options->recipe, "file for the rules of `qtk quantize`")
+        ->type_name("FILE");
     command->callback([options] { run(*options); });
 }
 

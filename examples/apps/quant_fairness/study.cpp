@@ -85,20 +85,25 @@ class with_threads {
 }  // namespace
 
 void study_options::add_to(CLI::App& command, bool has_many_models) {
-    auto* const model = command.add_option(
-        "--model", models,
-        has_many_models ? "folder or GGUF file; repeatable" : "folder or GGUF file");
+    auto* const model =
+        command
+            .add_option("--model", models,
+                        has_many_models ? "folder or GGUF file; repeatable" : "folder or GGUF file")
+            ->type_name("MODEL");
     if (!has_many_models) model->expected(1);
     model->capture_default_str();
     text.add_to(command);
     calibration.add_to(command);
-    command.add_option("--journal", journal,
-                       "file that keeps what is computed, so that a stopped command goes on");
+    command
+        .add_option("--journal", journal,
+                    "file that keeps what is computed, so that a stopped command goes on")
+        ->type_name("FILE");
     command.add_option("--seed", seed, "of intervals, samples and questions")
         ->capture_default_str();
     command.add_flag("--json{-}", output.json_target,
                      "every figure as JSON, to standard output or --json=FILE");
-    command.add_option("--report", report, "one HTML file with charts and tables");
+    command.add_option("--report", report, "one HTML file with charts and tables")
+        ->type_name("FILE");
     add_threads(command);
 }
 
@@ -382,8 +387,12 @@ std::string fairness_study::answer(json const& request) const {
 void quantization_grid::add_to(CLI::App& command) {
     command.add_option("--schemes", schemes, "formats with codes")
         ->delimiter(',')
-        ->capture_default_str();
-    command.add_option("--methods", methods, method_help)->delimiter(',')->capture_default_str();
+        ->capture_default_str()
+        ->type_name("FORMAT");
+    command.add_option("--methods", methods, method_help)
+        ->delimiter(',')
+        ->capture_default_str()
+        ->type_name("METHOD");
 }
 void quantization_grid::require() const {
     static_cast<void>(parse_formats(schemes, "--schemes"));
