@@ -4,7 +4,7 @@
 # Lets every command of the three programs that writes meet a full disk, each call that fails (all n), each object that finds
 # no memory, SIGINT and kill -9 at random moments (200 of each and more), folders that may not be written, inputs and outputs that are none; and
 # the library's readers and writers an operator new that fails. Says what was tried; exit status 0 only when nothing was lost.
-# As root it also mounts small file systems. CTest runs a part ("apps: faults").
+# As root it also mounts small file systems.
 #
 #   scripts/hardening/faults.sh [BUILD]     BUILD: a folder that CMake has configured; without it one is made
 set -euo pipefail

@@ -171,17 +171,21 @@ class atomic_file {
   private:
     /// Where the bytes will lie.
     [[nodiscard]] static std::filesystem::path followed(std::filesystem::path const& target) {
+        // What is there comes first: behind a link such as /dev/stdout may lie what has no path.
+        struct stat old {};
+        if (::stat(target.c_str(), &old) == 0 && !S_ISREG(old.st_mode)) {
+            if (S_ISDIR(old.st_mode))
+                throw io_error(target.string(),
+                               "this is a folder, but the name of a file is needed");
+            throw io_error(target.string(),
+                           "this is a device or a pipe, and a file would take its place");
+        }
         std::error_code ignored, failure;
         std::filesystem::path file = target;
         if (std::filesystem::is_symlink(target, ignored))
             file = std::filesystem::weakly_canonical(target, failure);
         if (failure) detail::throw_write_error(target.string(), "follow the link", failure.value());
-        struct stat old {};
-        if (::stat(file.c_str(), &old) != 0 || S_ISREG(old.st_mode)) return file;
-        if (S_ISDIR(old.st_mode))
-            throw io_error(target.string(), "this is a folder, but the name of a file is needed");
-        throw io_error(target.string(),
-                       "this is a device or a pipe, and a file would take its place");
+        return file;
     }
     [[noreturn]] void fail(std::string const& action) const {
         int const code = errno;
