@@ -16,6 +16,7 @@ need_libraries
 need python3 python3 '<doctest/doctest.h>' doctest-dev
 build=${1:-build/hardening/faults}
 [ -f "$build/CMakeCache.txt" ] || cmake -S . -B "$build" -G Ninja -DQTK_BUILD_BENCH=OFF >/dev/null
+cmake -S . -B "$build" -DQTK_TEST_ALLOCATIONS=ON >/dev/null
 cmake --build "$build" --parallel "$(nproc)" --target qtk_app quant_fairness_app quant_energy_app qtk_failing_calls qtk_test_faults >/dev/null
 torch=0
 [ "$("$build/quant-energy" train --epochs 0 2>&1 | grep -c libtorch-dev)" -ne 0 ] || torch=1
