@@ -32,7 +32,11 @@ TEST_CASE("a network agrees with itself, and less with fewer bits") {
     auto const model = tiny();
     auto const images = random_images(20, {6, 6, 3}, 3);
     auto const same = qtk::compare_attention(model, model, images);
-    CHECK(same.logits == model.logits(images));
+    // Images are compared in parts, and the order of a BLAS's sums may depend on how many there are.
+    auto const whole = model.logits(images);
+    REQUIRE(same.logits.view().size() == whole.view().size());
+    for (std::size_t i = 0; i < whole.view().size(); ++i)
+        CHECK(same.logits.data()[i] == doctest::Approx(whole.data()[i]).epsilon(1e-4));
     REQUIRE(same.fits.size() == 2);
     CHECK(same.fits[1].attention == "blocks.1.attn");
     CHECK(same.mean().correlation == doctest::Approx(1.0));

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "threads.hpp"
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -119,6 +120,26 @@ TEST_CASE("products of every small shape are right, in views with a stride too")
                 qtk::detail::matmul_loop<factor::plain>(x, p, y, options);
                 check_product<factor::plain>(x, p, {before.data(), m, n, n + 2}, y, options);
             }
+}
+
+TEST_CASE("the number of threads changes no bit, nor does a tile of the result alone") {
+    matrix const a = random_matrix(523, 170, 1), b = random_matrix(601, 170, 2);
+    matrix const plain = random_matrix(170, 601, 3);
+    qtk_test::same_for_any_threads([&] {
+        matrix c(523, 601);
+        qtk::matmul(a.view(), b.view(), c.view());
+        return c;
+    });
+    qtk_test::same_for_any_threads([&] {
+        matrix c(523, 601);
+        qtk::matmul<factor::plain>(a.view(), plain.view(), c.view());
+        return c;
+    });
+    matrix whole(523, 601), part(256, 256);
+    qtk::matmul(a.view(), b.view(), whole.view());
+    qtk::matmul({a.data() + 256 * 170, 256, 170}, {b.data() + 256 * 170, 256, 170}, part.view());
+    for (std::size_t i = 0; i < 256; ++i)
+        for (std::size_t j = 0; j < 256; ++j) REQUIRE(part(i, j) == whole(256 + i, 256 + j));
 }
 
 #if QTK_HAS_CBLAS && defined(OPENBLAS_VERSION)

@@ -2,13 +2,14 @@
 //
 // How are two float matrices multiplied? By a CBLAS where the program links one (QTK_HAS_CBLAS,
 // which the CMake component qtk::models defines), else by a blocked loop that any compiler turns
-// into vector code. BLAS runs on one thread: models share their work out by windows, and a sum
-// that is split between threads may round differently.
+// into vector code. A BLAS may order its sums by the shape of a product and by its own threads, so
+// it gets tiles of a fixed size, which are shared between ours: the number of threads changes no bit.
 #pragma once
 
 #include <qtk/core/abi.hpp>
 #include <qtk/core/checked.hpp>
 #include <qtk/core/matrix_view.hpp>
+#include <qtk/kernel/parallel.hpp>
 
 #if !defined(QTK_HAS_CBLAS)
 #define QTK_HAS_CBLAS 0
@@ -136,7 +137,21 @@ void matmul(matrix_view<float const> a, matrix_view<float const> b, matrix_view<
     }
     if (c.rows == 0 || c.cols == 0) return;
 #if QTK_HAS_CBLAS
-    detail::matmul_cblas<B>(a, b, c, options);
+    constexpr std::size_t tall = 256, wide = 256;
+    std::size_t const across = div_ceil(c.cols, wide), tiles = div_ceil(c.rows, tall) * across;
+    auto const part = [](auto m, std::size_t row, std::size_t rows, std::size_t col,
+                         std::size_t cols) {
+        return decltype(m)(m.data + row * m.stride + col, rows, cols, m.stride);
+    };
+    single_threaded_blas const one_thread;
+    parallel_for(tiles, c.rows * c.cols / 64 * a.cols, [&](std::size_t t) {
+        std::size_t const i = t / across * tall, rows = std::min(tall, c.rows - i),
+                          j = t % across * wide, cols = std::min(wide, c.cols - j);
+        detail::matmul_cblas<B>(
+            part(a, i, rows, 0, a.cols),
+            B == factor::transposed ? part(b, j, cols, 0, b.cols) : part(b, 0, b.rows, j, cols),
+            part(c, i, rows, j, cols), options);
+    });
 #else
     detail::matmul_loop<B>(a, b, c, options);
 #endif

@@ -19,6 +19,7 @@
 #include <qtk/io/limits.hpp>
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/strict_json.hpp>
+#include <qtk/io/utf8.hpp>
 #include <qtk/kernel/parallel.hpp>
 #include <qtk/math/blas.hpp>
 #include <qtk/model/attention_heads.hpp>
@@ -62,8 +63,7 @@ class vision_model {
     }
 
     /// [images, classes]. Many images are shared between threads; few leave the threads to the products
-    /// inside, where a BLAS with threads of its own may round sums of floats in another order. Throws
-    /// shape_error for images that the network is not for.
+    /// inside. The number of threads changes no bit. Throws shape_error for images that the network is not for.
     [[nodiscard]] matrix logits(pixel_rows images) const {
         matrix all(images.count(), classes());
         std::size_t const each = images_at_once(images.shape());
