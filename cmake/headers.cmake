@@ -134,6 +134,7 @@ set(QTK_HEADERS
     qtk/io/quantization_config_writer.hpp
     qtk/io/quantized_folder.hpp
     qtk/io/safetensors.hpp
+    qtk/io/safetensors_events.hpp
     qtk/io/safetensors_header.hpp
     qtk/io/safetensors_writer.hpp
     qtk/io/sentencepiece_bpe.hpp
@@ -142,6 +143,7 @@ set(QTK_HEADERS
     qtk/io/staged_file.hpp
     qtk/io/staged_folder.hpp
     qtk/io/strict_json.hpp
+    qtk/io/tensor_info.hpp
     qtk/io/tokenizer.hpp
     qtk/io/tokenizer_json.hpp
     qtk/io/tokenizer_source.hpp

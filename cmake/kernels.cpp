@@ -6,5 +6,6 @@
 #include <qtk/kernel/llm_int8.hpp>
 #include <qtk/quantize_any.hpp>
 #if __has_include(<nlohmann/json.hpp>)
+#include <qtk/io/safetensors_header.hpp>
 #include <qtk/io/strict_json.hpp>
 #endif

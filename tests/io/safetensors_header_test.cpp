@@ -85,43 +85,15 @@ TEST_CASE("the header is an object and nothing but spaces follows") {
     CHECK(says(refusal("{\"\xff\":1}"), "UTF-8"));
 }
 
-TEST_CASE("names and fields appear once") {
+TEST_CASE("names appear once") {
     CHECK(says(refusal(R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)"
                        R"("w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})"),
                "\"w\" appears twice"));
-    CHECK(says(refusal(R"({"__metadata__":{"a":"b","a":"b"}})"), "\"a\" appears twice"));
-    CHECK(says(refusal(R"({"__metadata__":{},"__metadata__":{}})"), "appears twice"));
-    CHECK(says(refusal(R"({"w":{"dtype":"U8","dtype":"I8","shape":[0],"data_offsets":[0,0]}})"),
-               "appears twice"));
-    CHECK(says(refusal(R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"extra":1}})"),
-               "unknown field"));
 }
 
-TEST_CASE("missing or misshapen fields are named with their tensor") {
-    CHECK(says(refusal(R"({"w":{"shape":[0],"data_offsets":[0,0]}})"), "\"w\": dtype"));
-    CHECK(says(refusal(R"({"w":{"dtype":"U8","data_offsets":[0,0]}})"), "\"w\": shape"));
-    CHECK(says(refusal(R"({"w":{"dtype":"U8","shape":[0]}})"), "\"w\": data_offsets"));
-    CHECK(says(refusal(tensor("U8", "[0]", "[0]")), "data_offsets"));
-    CHECK(says(refusal(R"({"w":[]})"), "expected an object"));
-    CHECK(says(refusal(tensor("Q4", "[0]", "[0,0]")), "unknown dtype \"Q4\""));
-    CHECK(says(refusal(tensor("U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]"), "x"), "9 dimensions"));
-}
-
-TEST_CASE("numbers are whole and have no sign") {
-    for (char const* const shape :
-         {"[-1]", "[-0]", "[1e0]", "[1.0]", "[\"1\"]", "[null]", "[18446744073709551616]"}) {
-        CAPTURE(shape);
-        CHECK(says(refusal(tensor("U8", shape, "[0,1]"), "x"), "whole number"));
-    }
-    CHECK(says(refusal(tensor("U8", "[1]", "[-1,1]"), "x"), "whole number"));
-}
-
-TEST_CASE("sizes cannot wrap and must fit") {
-    CHECK(says(refusal(tensor("F32", "[4294967296,4294967296]", "[0,8]"), eight), "overflows"));
-    CHECK(says(refusal(tensor("F64", "[2305843009213693952]", "[0,0]")), "overflows"));
+TEST_CASE("what the events and the sizes refuse is refused") {
+    CHECK(says(refusal(tensor("U8", "[1.0]", "[0,1]"), "x"), "whole number"));
     CHECK(says(refusal(tensor("F32", "[3]", "[0,8]"), eight), "needs 12 bytes"));
-    CHECK(says(refusal(tensor("F32", "[2]", "[8,0]"), eight), "[8, 0)"));
-    CHECK(says(refusal(tensor("F4", "[3]", "[0,2]"), "xx"), "does not end on a byte"));
 }
 
 TEST_CASE("tensors tile the data") {
@@ -137,17 +109,6 @@ TEST_CASE("tensors tile the data") {
     CHECK(says(refusal(two("[1,5]", "[5,9]"), eight + "x"), "hole"));
     CHECK(says(refusal(two("[0,4]", "[4,8]"), eight + "x"), "appended"));
     CHECK(says(refusal(two("[0,4]", "[4,8]"), "xxxxxxx"), "cut short"));
-}
-
-TEST_CASE("metadata is strings, and nothing nests deeper than a tensor's lists") {
-    CHECK(says(refusal(R"({"__metadata__":{"a":1}})"), "not a string"));
-    CHECK(says(refusal(R"({"__metadata__":[]})"), "object of strings"));
-    CHECK(says(refusal(R"({"w":)" + std::string(100, '[') + std::string(100, ']') + "}"),
-               "expected an object"));
-    CHECK(says(refusal(tensor("U8", "[[1]]", "[0,1]"), "x"), "found \"an array\""));
-    CHECK(says(refusal(tensor("U8", "[{}]", "[0,1]"), "x"), "found \"an object\""));
-    CHECK(says(refusal(R"({"w":{"dtype":{}}})"), "\"w\": dtype"));
-    CHECK(says(refusal(R"({"__metadata__":{"a":{}}})"), "not a string"));
 }
 
 TEST_CASE("limits that a user lowers hold") {

@@ -70,7 +70,7 @@
 
 // Kernels are inline, as everything is. A program with many files may compile them once instead:
 // QTK_KERNELS_ELSEWHERE for all files, which then only declare the functions that choose a kernel
-// and the one that parses JSON, and QTK_KERNELS_HERE for the one file that defines them
+// and those that parse JSON, and QTK_KERNELS_HERE for the one file that defines them
 // (docs/how-to/compile-kernels-once.md).
 #if defined(QTK_KERNELS_HERE)
 #undef QTK_KERNELS_ELSEWHERE

@@ -19,6 +19,7 @@
 #include <qtk/io/limits.hpp>
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/strict_json.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <nlohmann/json.hpp>
 

@@ -11,6 +11,7 @@
 #include <qtk/core/contract.hpp>
 #include <qtk/core/error.hpp>
 #include <qtk/core/spelling.hpp>
+#include <qtk/io/utf8.hpp>
 #include <qtk/model/decoder.hpp>
 
 #include <algorithm>

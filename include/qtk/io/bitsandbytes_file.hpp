@@ -23,6 +23,7 @@
 #include <qtk/io/json_fields.hpp>
 #include <qtk/io/layer_tensors.hpp>
 #include <qtk/io/strict_json.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <array>
 #include <cmath>

@@ -7,6 +7,7 @@
 
 #include <qtk/io/safetensors.hpp>
 #include <qtk/io/strict_json.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <filesystem>
 #include <map>

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <qtk/core/scheme.hpp>
+#include <qtk/io/byte_reader.hpp>
 #include <qtk/io/encoded_layer.hpp>
 #include <qtk/io/layer_tensors.hpp>
 

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <qtk/format/compressed_tensors_packing.hpp>
+#include <qtk/io/byte_reader.hpp>
 #include <qtk/io/encoded_layer.hpp>
 #include <qtk/io/layer_tensors.hpp>
 #include <qtk/io/llm_int8_file.hpp>

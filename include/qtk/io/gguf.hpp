@@ -11,9 +11,11 @@
 #pragma once
 
 #include <qtk/format/gguf_blocks.hpp>
+#include <qtk/io/byte_reader.hpp>
 #include <qtk/io/gguf_header.hpp>
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/safetensors.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <cstddef>
 #include <cstdint>

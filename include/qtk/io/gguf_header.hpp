@@ -20,6 +20,7 @@
 #include <qtk/io/byte_reader.hpp>
 #include <qtk/io/gguf_value.hpp>
 #include <qtk/io/limits.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <algorithm>
 #include <array>

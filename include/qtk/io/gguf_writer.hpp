@@ -7,8 +7,10 @@
 
 #include <qtk/core/checked.hpp>
 #include <qtk/io/atomic_file.hpp>
+#include <qtk/io/byte_reader.hpp>
 #include <qtk/io/gguf_header.hpp>
 #include <qtk/io/safetensors_writer.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <algorithm>
 #include <array>

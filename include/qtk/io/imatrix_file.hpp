@@ -22,6 +22,7 @@
 #include <qtk/io/gguf_writer.hpp>
 #include <qtk/io/limits.hpp>
 #include <qtk/io/mapped_file.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <algorithm>
 #include <cstddef>

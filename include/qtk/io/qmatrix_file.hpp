@@ -16,6 +16,7 @@
 #include <qtk/format/qmatrix.hpp>
 #include <qtk/io/safetensors.hpp>
 #include <qtk/io/safetensors_writer.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <charconv>
 #include <cstddef>

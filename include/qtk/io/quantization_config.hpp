@@ -9,6 +9,7 @@
 #include <qtk/format/compressed_tensors_packing.hpp>
 #include <qtk/format/gptq_packing.hpp>
 #include <qtk/io/layer_targets.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <array>
 #include <cstddef>

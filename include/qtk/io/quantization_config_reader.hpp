@@ -14,6 +14,7 @@
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/quantization_config.hpp>
 #include <qtk/io/strict_json.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <algorithm>
 #include <cstdint>

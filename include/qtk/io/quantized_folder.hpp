@@ -15,12 +15,14 @@
 #pragma once
 
 #include <qtk/core/error.hpp>
+#include <qtk/io/byte_reader.hpp>
 #include <qtk/io/checkpoint.hpp>
 #include <qtk/io/layer_layout.hpp>
 #include <qtk/io/quantization_config_writer.hpp>
 #include <qtk/io/safetensors_writer.hpp>
 #include <qtk/io/staged_file.hpp>
 #include <qtk/io/staged_folder.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <algorithm>
 #include <array>

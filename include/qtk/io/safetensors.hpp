@@ -5,8 +5,10 @@
 #pragma once
 
 #include <qtk/format/half.hpp>
+#include <qtk/io/byte_reader.hpp>
 #include <qtk/io/mapped_file.hpp>
 #include <qtk/io/safetensors_header.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <cstddef>
 #include <filesystem>

@@ -9,7 +9,9 @@
 
 #include <qtk/core/checked.hpp>
 #include <qtk/io/atomic_file.hpp>
+#include <qtk/io/byte_reader.hpp>
 #include <qtk/io/safetensors_header.hpp>
+#include <qtk/io/utf8.hpp>
 
 #include <nlohmann/json.hpp>
 

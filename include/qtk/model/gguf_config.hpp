@@ -7,6 +7,7 @@
 
 #include <qtk/core/error.hpp>
 #include <qtk/io/gguf.hpp>
+#include <qtk/io/utf8.hpp>
 #include <qtk/model/config_reader.hpp>
 #include <qtk/model/decoder_config.hpp>
 

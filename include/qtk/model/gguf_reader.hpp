@@ -10,6 +10,7 @@
 #include <qtk/core/error.hpp>
 #include <qtk/core/nonfinite.hpp>
 #include <qtk/io/gguf.hpp>
+#include <qtk/io/utf8.hpp>
 #include <qtk/model/weights.hpp>
 
 #include <array>

@@ -8,6 +8,7 @@
 #include <qtk/core/error.hpp>
 #include <qtk/io/checkpoint.hpp>
 #include <qtk/io/layer_layout.hpp>
+#include <qtk/io/utf8.hpp>
 #include <qtk/model/checkpoint_reader.hpp>
 #include <qtk/model/weights.hpp>
 
