@@ -3,7 +3,7 @@
 # What a contributor's build adds to the target that users link: warnings, the compiler cache, and
 # one function per kind of program. None of it touches `qtk::qtk`.
 #
-#   qtk_add_test_room(<room> SOURCES <file>... [LIBRARIES <target>...])
+#   qtk_add_test_room(<room> SOURCES <file>... [BATCHED <file>...] [LIBRARIES <target>...])
 #   qtk_add_bench_room(<room> SOURCES <file>... [LIBRARIES <target>...])
 #   qtk_add_example(<NN_name> [LIBRARIES <target>...] PASS <regex>)
 #   qtk_add_compile_fail(<name> SOURCE <file> MESSAGE <regex>)
@@ -41,34 +41,73 @@ elseif(TARGET qtk::simd)
   target_link_libraries(qtk_developer INTERFACE qtk::simd)
 endif()
 
-# The kernels, compiled once for the programs that link one of these: with threads, if there are any,
-# or without (docs/how-to/compile-kernels-once.md). Kernels' own tests and benches are header-only.
-function(qtk_add_kernels target)
-  add_library(${target} STATIC EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/cmake/kernels.cpp")
-  target_link_libraries(${target} PUBLIC qtk_developer ${ARGN})
-  target_compile_definitions(${target} INTERFACE QTK_KERNELS_ELSEWHERE=1)
-endfunction()
-qtk_add_kernels(qtk_kernels_single)
+# The kernels, compiled once for the programs that link this (docs/how-to/compile-kernels-once.md). Examples, benches and
+# consumers are header-only.
+add_library(qtk_kernels STATIC EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/cmake/kernels.cpp")
+target_link_libraries(qtk_kernels PUBLIC qtk_developer)
+target_compile_definitions(qtk_kernels INTERFACE QTK_KERNELS_ELSEWHERE=1)
 if(TARGET qtk::openmp)
-  qtk_add_kernels(qtk_kernels qtk::openmp)
-else()
-  add_library(qtk_kernels ALIAS qtk_kernels_single)
+  target_link_libraries(qtk_kernels PUBLIC qtk::openmp)
 endif()
+
+option(QTK_UNITY "Compile files of programs and tests in batches: what they all include is compiled once a batch" ON)
+
+# qtk_batch_tests(<variable> <name> <size> <file>...): files that include `size` of these each, in `variable`. Tests of one
+# batch get a namespace each, so that their helpers may have the same names; what they include is included before.
+function(qtk_batch_tests variable name size)
+  set(batches "")
+  set(includes "")
+  set(bodies "")
+  set(count 0)
+  list(LENGTH ARGN files)
+  foreach(file IN LISTS ARGN)
+    cmake_path(ABSOLUTE_PATH file OUTPUT_VARIABLE path)
+    cmake_path(GET file STEM stem)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${path}")
+    file(STRINGS "${path}" lines REGEX "^#include")
+    list(JOIN lines "\n" lines)
+    string(APPEND includes "${lines}\n")
+    string(APPEND bodies "namespace of_${stem} {\n#include \"${path}\"\n}\n")
+    math(EXPR count "${count} + 1")
+    math(EXPR rest "${count} % ${size}")
+    if(rest EQUAL 0 OR count EQUAL files)
+      list(LENGTH batches number)
+      set(batch "${CMAKE_CURRENT_BINARY_DIR}/${name}_batch_${number}.cpp")
+      file(CONFIGURE OUTPUT "${batch}" CONTENT "${includes}${bodies}" @ONLY)
+      list(APPEND batches "${batch}")
+      set(includes "")
+      set(bodies "")
+    endif()
+  endforeach()
+  set(${variable} "${batches}" PARENT_SCOPE)
+endfunction()
 
 include(CTest)
 include(cmake/nvcc.cmake)
 
-# One executable a room, one CTest a test case: `<room>: <sentence>`.
+# One executable a room, one CTest a test case: `<room>: <sentence>`. BATCHED files are compiled some at a time.
 function(qtk_add_test_room room)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;BATCHED;LIBRARIES")
   set(target qtk_test_${room})
-  add_executable(${target} ${arg_SOURCES})
+  set(sources ${arg_SOURCES} ${arg_BATCHED})
+  if(QTK_UNITY)
+    qtk_batch_tests(batches ${room} 8 ${arg_BATCHED})
+    set(sources ${arg_SOURCES} ${batches})
+  endif()
+  add_executable(${target} ${sources})
   target_link_libraries(${target} PRIVATE qtk_developer qtk_test_main doctest::doctest
                                           ${arg_LIBRARIES})
-  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support")
-  # A test compiles a quarter faster so, and what takes long runs in qtk_kernels; kernels are tested as users compile them.
+  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/tests/support")
+  # tests/house compiles the headers alone that come first nowhere.
+  foreach(source IN LISTS sources)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${source}")
+    file(STRINGS "${source}" first REGEX "^#include" LIMIT_COUNT 1)
+    set_property(GLOBAL APPEND PROPERTY QTK_INCLUDED_FIRST "${first}")
+  endforeach()
+  # A test compiles a quarter faster so, and what takes long runs in qtk_kernels. Kernels' parts are tested as users compile
+  # them. With -O1 g++ takes other members of a variant for uninitialized ones.
   if(NOT room STREQUAL "kernel")
-    target_compile_options(${target} PRIVATE -O1)
+    target_compile_options(${target} PRIVATE -O1 $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   endif()
 
   set(list "${CMAKE_CURRENT_BINARY_DIR}/${target}.cmake")

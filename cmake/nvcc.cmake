@@ -4,7 +4,7 @@
 #
 #   QTK_NVCC_PROGRAM                                        nvcc of CUDA 12 or later, or false
 #   QTK_CUDART                                              the runtime as a static library, or false
-#   qtk_add_nvcc_program(<target> SOURCES <file>... [LIBRARIES <name>...])
+#   qtk_add_nvcc_program(<target> SOURCES <file>... [INCLUDES <folder>...] [LIBRARIES <name>...])
 #   qtk_add_nvcc_sources(<target> SOURCES <file>... [INCLUDES <folder>...])
 #                        a part of a program of the host's compiler; needs QTK_CUDART
 #
@@ -61,8 +61,8 @@ function(qtk_nvcc_objects variable target)
 endfunction()
 
 function(qtk_add_nvcc_program target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
-  qtk_nvcc_objects(objects ${target} SOURCES ${arg_SOURCES})
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;INCLUDES;LIBRARIES")
+  qtk_nvcc_objects(objects ${target} SOURCES ${arg_SOURCES} INCLUDES ${arg_INCLUDES})
   set(program "${CMAKE_CURRENT_BINARY_DIR}/${target}")
   list(TRANSFORM arg_LIBRARIES PREPEND "-l" OUTPUT_VARIABLE libraries)
   add_custom_command(
