@@ -5,7 +5,8 @@
 A chain is a list of headers of which each includes all that the ones before it include. A header that comes first in a
 file needs nothing else; one that follows in a chain has only seen what it includes itself. So a chain shows of all its
 headers what a file of its own would show of each, in the time of the last one. As few chains as possible: by matching
-(Dilworth's theorem for the order of inclusion).
+(Dilworth's theorem for the order of inclusion). CMake makes the chains when it configures: after a change of includes that
+matters to them, `cmake BUILD` makes others.
 
     header_chains.py OUTPUT_FOLDER INCLUDE_FOLDER... < HEADERS    prints the names of the files
 """
