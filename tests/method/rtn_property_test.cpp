@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "property.hpp"
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -171,7 +172,7 @@ TEST_CASE("a row is the same on every instruction set: extremes, scales, codes, 
                 RC_ASSERT(params == expected);
                 RC_ASSERT(found == codes);
                 any_qmatrix row(s, 1, w.cols);
-                std::memcpy(row.writable_row_codes(0).data(), codes.data() + 1, bytes);
+                std::copy_n(codes.data() + 1, bytes, row.writable_row_codes(0).data());
                 row.set_params(expected);
                 qtk::row_decoder(row, set).decode(0, values.data());
                 RC_ASSERT(qtk::fake_quantize_row(set, q, rule, w.row(r), tile, dither, false,

@@ -64,7 +64,7 @@ inline void pack_headers(qmatrix_view const& q, packed_layout const& to, std::si
 /// The meaning of packing: every field to its place. `fields` is scratch of q.cols() bytes.
 inline void pack_panel(qmatrix_view const& q, packed_layout const& to, std::size_t p,
                        std::uint8_t* panel, std::span<std::uint8_t> fields) noexcept {
-    std::memset(panel, 0, to.panel_bytes);
+    std::fill_n(panel, to.panel_bytes, std::uint8_t{0});  // none, without columns
     std::size_t const first = p * panel_columns, count = std::min(q.rows() - first, panel_columns);
     for (std::size_t c = 0; c < count; ++c) {
         unpack_fields(q.row_codes(first + c), q.scheme().element.bits, fields);
