@@ -141,6 +141,12 @@ with tempfile.TemporaryDirectory() as folder:
     check("the file names its method", inspected.get("metadata", {}).get("qtk.method") == "rtn i4/g32/sym/f16")
     done = run("quantize", "--method", "rtn", "--layout", "gguf", *calibration, model, f"{folder}/rules.gguf")
     check("a file is not replaced in silence", done.returncode == 2 and "--force replaces it" in done.stderr, done.stderr)
+    # What is calibrated is not resumed: the hint does not say so.
+    with open(f"{folder}/.left.gguf.qtk-part", "w") as part:
+        part.write("what a killed run left")
+    done = run("quantize", "--method", "rtn", "--layout", "gguf", *calibration, model, f"{folder}/left.gguf")
+    check("an unfinished run", done.returncode == 2 and "Hint: --force begins anew" in done.stderr, done.stderr)
+    os.remove(f"{folder}/.left.gguf.qtk-part")
     done = run("quantize", "--method", "rtn", "--layout", "gguf", "--force", "--dry-run", *calibration, model, f"{folder}/rules.gguf")
     check("dry run", done.returncode == 0 and "84 layers would be i4/g32/sym/f16 in blocks of q4_0" in done.stdout, done.stdout)
 

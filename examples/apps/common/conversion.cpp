@@ -201,10 +201,12 @@ void require_memory(conversion const& plan, conversion_options const& options) {
     return "tensor " + qtk::quoted(step.origin);
 }
 
-void stop_if_wanted(bool has_part) {
+void stop_if_wanted(conversion const& plan, bool has_part) {
     if (!stop_wanted.load()) return;
-    throw interruption(has_part ? "interrupted: what is finished is kept; --resume goes on with it"
-                                : "interrupted: nothing was written");
+    throw interruption(!has_part ? "interrupted: nothing was written"
+                       : plan.is_resumable
+                           ? "interrupted: what is finished is kept; --resume goes on with it"
+                           : "interrupted: --force begins anew");
 }
 
 void scan_rows(row_source const& rows, std::size_t count, std::string const& where) {
@@ -409,8 +411,8 @@ void require_startable(conversion const& plan, conversion_options const& options
     bool may_replace = options.is_forced;
     if (has_unfinished(plan.target)) {
         if (!options.resumes && !options.is_forced)
-            throw qtk::value_error(plan.target.string() +
-                                   ": an unfinished run is there. Hint: --resume goes on with it, "
+            throw qtk::value_error(plan.target.string() + ": an unfinished run is there. Hint: " +
+                                   (plan.is_resumable ? "--resume goes on with it, " : "") +
                                    "--force begins anew");
         if (auto const content = qtk::read_journal(plan.target); content && options.resumes)
             may_replace = may_replace || content->run.replaces;
@@ -446,7 +448,7 @@ std::size_t convert(conversion const& plan, conversion_options const& options,
     auto const is_done = [&](std::size_t i) { return work && work->is_done[i]; };
     std::size_t const n = plan.steps.size();
     for (std::size_t i = 0; i < n; ++i) {
-        stop_if_wanted(work.has_value());
+        stop_if_wanted(plan, work.has_value());
         if (is_done(i)) continue;
         progress("checking " + plan.steps[i].origin, i, n);
         scan_rows(*plan.steps[i].rows, cut_of(plan.steps[i], memory).count, where(plan.steps[i]));
@@ -457,7 +459,7 @@ std::size_t convert(conversion const& plan, conversion_options const& options,
     try {
         for (std::size_t i = 0; i < n; ++i) {
             if (work->is_done[i]) continue;
-            stop_if_wanted(true);
+            stop_if_wanted(plan, true);
             conversion_step const& step = plan.steps[i];
             progress(step.name, i, n);
             part_writer writer(work->file, step.places);

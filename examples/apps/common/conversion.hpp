@@ -47,6 +47,7 @@ struct conversion {
     std::uint64_t size = 0;        ///< of the whole file
     std::vector<conversion_step> steps;
     std::vector<std::string> notes{};  ///< what the user must know of the output, in sentences
+    bool is_resumable = true;          ///< does --resume go on with an unfinished run?
 };
 
 struct conversion_options {

@@ -114,6 +114,7 @@ void quantize_to_gguf(std::filesystem::path const& source, std::filesystem::path
         throw qtk::value_error(source.string() + ": --method: expected a Hugging Face folder");
     std::string const how = method.name + " " + qtk::to_string(scheme);
     conversion plan = plan_gguf(input, rules, type, target, nullptr, how);
+    plan.is_resumable = false;
     language_model model = language_model::open(source.string());
     auto const layers = layers_of(plan, rules, model);
     for (std::string const& rule : rules.unused())
