@@ -3,12 +3,16 @@
 
 #include <doctest/doctest.h>
 
+#include "message_of.hpp"
+#include "scratch.hpp"
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace {
+
+using qtk_test::says;
 
 struct taken {
     std::vector<qtk::tensor_info> tensors;
@@ -33,14 +37,6 @@ std::string refusal(std::string const& json) {
         return e.what();
     }
 }
-bool says(std::string const& message, std::string_view words) {
-    return message.find(words) != message.npos;
-}
-std::string tensor(std::string const& dtype, std::string const& shape, std::string const& offsets) {
-    return R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" +
-           offsets + "}}";
-}
-
 }  // namespace
 
 TEST_CASE("tensors come in the order of the text, metadata by name") {
@@ -80,19 +76,19 @@ TEST_CASE("missing or misshapen fields are named with their tensor") {
     CHECK(says(refusal(R"({"w":{"shape":[0],"data_offsets":[0,0]}})"), "\"w\": dtype"));
     CHECK(says(refusal(R"({"w":{"dtype":"U8","data_offsets":[0,0]}})"), "\"w\": shape"));
     CHECK(says(refusal(R"({"w":{"dtype":"U8","shape":[0]}})"), "\"w\": data_offsets"));
-    CHECK(says(refusal(tensor("U8", "[0]", "[0]")), "data_offsets"));
+    CHECK(says(refusal(test::one_tensor("U8", "[0]", "[0]")), "data_offsets"));
     CHECK(says(refusal(R"({"w":[]})"), "expected an object"));
-    CHECK(says(refusal(tensor("Q4", "[0]", "[0,0]")), "unknown dtype \"Q4\""));
-    CHECK(says(refusal(tensor("U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]")), "9 dimensions"));
+    CHECK(says(refusal(test::one_tensor("Q4", "[0]", "[0,0]")), "unknown dtype \"Q4\""));
+    CHECK(says(refusal(test::one_tensor("U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]")), "9 dimensions"));
 }
 
 TEST_CASE("numbers are whole and have no sign") {
     for (char const* const shape :
          {"[-1]", "[-0]", "[1e0]", "[1.0]", "[\"1\"]", "[null]", "[18446744073709551616]"}) {
         CAPTURE(shape);
-        CHECK(says(refusal(tensor("U8", shape, "[0,1]")), "whole number"));
+        CHECK(says(refusal(test::one_tensor("U8", shape, "[0,1]")), "whole number"));
     }
-    CHECK(says(refusal(tensor("U8", "[1]", "[-1,1]")), "whole number"));
+    CHECK(says(refusal(test::one_tensor("U8", "[1]", "[-1,1]")), "whole number"));
 }
 
 TEST_CASE("metadata is strings, and nothing nests deeper than a tensor's lists") {
@@ -100,8 +96,8 @@ TEST_CASE("metadata is strings, and nothing nests deeper than a tensor's lists")
     CHECK(says(refusal(R"({"__metadata__":[]})"), "object of strings"));
     CHECK(says(refusal(R"({"w":)" + std::string(100, '[') + std::string(100, ']') + "}"),
                "expected an object"));
-    CHECK(says(refusal(tensor("U8", "[[1]]", "[0,1]")), "found \"an array\""));
-    CHECK(says(refusal(tensor("U8", "[{}]", "[0,1]")), "found \"an object\""));
+    CHECK(says(refusal(test::one_tensor("U8", "[[1]]", "[0,1]")), "found \"an array\""));
+    CHECK(says(refusal(test::one_tensor("U8", "[{}]", "[0,1]")), "found \"an object\""));
     CHECK(says(refusal(R"({"w":{"dtype":{}}})"), "\"w\": dtype"));
     CHECK(says(refusal(R"({"__metadata__":{"a":{}}})"), "not a string"));
 }

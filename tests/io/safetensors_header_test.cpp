@@ -3,10 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include "message_of.hpp"
 #include "scratch.hpp"
 #include <string>
 
 namespace {
+
+using qtk_test::says;
 
 auto parse(std::string const& file) {
     return qtk::parse_safetensors_header(std::as_bytes(std::span(file)), "m.safetensors");
@@ -20,14 +23,6 @@ std::string refusal(std::string const& header, std::string const& data = {}) {
         CHECK(e.path == "m.safetensors");
         return e.what();
     }
-}
-bool says(std::string const& message, std::string_view words) {
-    return message.find(words) != message.npos;
-}
-
-std::string tensor(std::string const& dtype, std::string const& shape, std::string const& offsets) {
-    return R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" +
-           offsets + "}}";
 }
 std::string const eight(8, '\1');
 
@@ -48,13 +43,13 @@ TEST_CASE("a small file is read as it is") {
 TEST_CASE("what the format allows at its edges is allowed") {
     CHECK(refusal("{}").empty());
     CHECK(refusal(R"({"__metadata__":{}})").empty());
-    CHECK(refusal(tensor("F32", "[0, 5]", "[0,0]")).empty());
-    CHECK(refusal(tensor("F4", "[4, 4]", "[0,8]"), eight).empty());
-    CHECK(refusal(tensor("BOOL", "[8]", "[0,8]"), eight).empty());
+    CHECK(refusal(test::one_tensor("F32", "[0, 5]", "[0,0]")).empty());
+    CHECK(refusal(test::one_tensor("F4", "[4, 4]", "[0,8]"), eight).empty());
+    CHECK(refusal(test::one_tensor("BOOL", "[8]", "[0,8]"), eight).empty());
 }
 
 TEST_CASE("a file cut short anywhere is refused") {
-    std::string const whole = test::safetensors(tensor("F32", "[2]", "[0,8]"), eight);
+    std::string const whole = test::safetensors(test::one_tensor("F32", "[2]", "[0,8]"), eight);
     CHECK_NOTHROW(parse(whole));
     for (std::size_t n = 0; n < whole.size(); ++n) {
         CAPTURE(n);
@@ -92,8 +87,8 @@ TEST_CASE("names appear once") {
 }
 
 TEST_CASE("what the events and the sizes refuse is refused") {
-    CHECK(says(refusal(tensor("U8", "[1.0]", "[0,1]"), "x"), "whole number"));
-    CHECK(says(refusal(tensor("F32", "[3]", "[0,8]"), eight), "needs 12 bytes"));
+    CHECK(says(refusal(test::one_tensor("U8", "[1.0]", "[0,1]"), "x"), "whole number"));
+    CHECK(says(refusal(test::one_tensor("F32", "[3]", "[0,8]"), eight), "needs 12 bytes"));
 }
 
 TEST_CASE("tensors tile the data") {
@@ -112,7 +107,7 @@ TEST_CASE("tensors tile the data") {
 }
 
 TEST_CASE("limits that a user lowers hold") {
-    std::string const file = test::safetensors(tensor("F32", "[2]", "[0,8]"), eight);
+    std::string const file = test::safetensors(test::one_tensor("F32", "[2]", "[0,8]"), eight);
     auto const with = [&](qtk::io_limits limits) {
         return qtk::parse_safetensors_header(std::as_bytes(std::span(file)), "m", limits);
     };

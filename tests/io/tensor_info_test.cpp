@@ -3,11 +3,14 @@
 
 #include <doctest/doctest.h>
 
+#include "message_of.hpp"
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace {
+
+using qtk_test::says;
 
 /// What is said of a tensor of this type, shape and place; empty if it fits together.
 std::string refusal(qtk::dtype type, std::vector<std::uint64_t> shape, std::uint64_t begin,
@@ -21,9 +24,6 @@ std::string refusal(qtk::dtype type, std::vector<std::uint64_t> shape, std::uint
         CHECK(message.find("tensor \"w\": ") != message.npos);
         return message;
     }
-}
-bool says(std::string const& message, std::string_view words) {
-    return message.find(words) != message.npos;
 }
 
 }  // namespace

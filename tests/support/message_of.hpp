@@ -6,6 +6,7 @@
 #include <qtk/core/error.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace qtk_test {
 
@@ -18,6 +19,11 @@ std::string message_of(F&& f) {
         return e.what();
     }
     return {};
+}
+
+/// Does it say these words?
+inline bool says(std::string const& message, std::string_view words) {
+    return message.find(words) != message.npos;
 }
 
 }  // namespace qtk_test

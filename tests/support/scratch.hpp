@@ -49,6 +49,13 @@ inline void write_file(std::filesystem::path const& path, std::string_view conte
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+/// The header of a safetensors file with one tensor, w.
+[[nodiscard]] inline std::string one_tensor(std::string const& dtype, std::string const& shape,
+                                            std::string const& offsets) {
+    return R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" +
+           offsets + "}}";
+}
+
 /// A safetensors file: the length of the header, the header, the data.
 [[nodiscard]] inline std::string safetensors(std::string_view header, std::string_view data = {}) {
     std::uint64_t const length = header.size();
