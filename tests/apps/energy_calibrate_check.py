@@ -69,6 +69,12 @@ with tempfile.TemporaryDirectory() as folder:
     save(at("forbidden/intel-rapl:0/name"), "package-0\n")
     expect("a counter that cannot be read", calibrate("--powercap", at("forbidden"), *nowhere[2:]), 2, "energy", "root")
 
+    # Before the first run, not after the last.
+    for flags in (("--simulate", "horowitz_45nm", "--out", at("no/file.json")), ("--meter", "trace", "--observations", at("no/file.json"))):
+        done = calibrate(*flags)
+        expect(f"no folder for {flags[-2]}", done, 4, at("no/file.json"), "create a file in its folder")
+        check("and nothing was run", "Measuring" not in done.stdout + done.stderr, done.stdout)
+
     # The plan.
     done = calibrate("--plan-only", f"--json={at('plan.json')}")
     expect("the plan", done, 0, "64 runs fit 8 coefficients", "mul integer 4x8", "bits dram", "Condition of the columns")

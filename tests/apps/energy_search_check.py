@@ -91,6 +91,8 @@ def check_refused():
                              (("--first-last", "1"), "--first-last"), (("--energy-table", "mine"), "no table"), (("--activation-bits", "9"), "activations")):
         done = run(*arguments)
         check(arguments, done.returncode in (2, 3) and words in done.stderr, done.returncode, done.stderr)
+    done = run("--recipe", "/no-such-folder/recipe.txt")
+    check("a recipe that cannot be written", done.returncode == 4 and done.stdout == "" and "/no-such-folder/recipe.txt" in done.stderr, done.returncode, done.stderr)
 
 
 check_budgets()

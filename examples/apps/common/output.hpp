@@ -38,6 +38,15 @@ struct output_options {
     }
 };
 
+/// Of an option that names a file to write: before the work, not after it, is looked whether that can be done.
+[[nodiscard]] inline CLI::Validator file_to_write() {
+    return {[](std::string& file) {
+                if (file != "-" && !file.empty()) qtk::atomic_file::require_possible(file);
+                return std::string();
+            },
+            ""};
+}
+
 /// The folder for files to come, and those above it. Throws qtk::write_error.
 inline void make_folders(std::filesystem::path const& folder) {
     std::error_code failure;

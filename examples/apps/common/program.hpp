@@ -8,6 +8,7 @@
 #include "command_line.hpp"
 #include "exit_code.hpp"
 #include "lost_file.hpp"
+#include "output.hpp"
 #include "self_description.hpp"
 #include "unknown_argument.hpp"
 #if defined(__GLIBC__)
@@ -33,17 +34,12 @@ inline void prepare_process() {
 #endif
 }
 
-/// Before the work, not after: can the files be written that flags name?
+/// The files that every command may write; those of one command alone say it themselves.
 inline void check_outputs(CLI::App& program) {
     for (CLI::App* const command : program.get_subcommands({}))
         for (char const* const name : {"--json", "--csv", "--report"})
             if (CLI::Option* const option = command->get_option_no_throw(name))
-                option->check(CLI::Validator(
-                    [](std::string& file) {
-                        if (file != "-" && !file.empty()) qtk::atomic_file::require_possible(file);
-                        return std::string();
-                    },
-                    ""));
+                option->check(file_to_write());
 }
 
 namespace detail {

@@ -249,21 +249,20 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
     recipe<layer_action> const rules(options.rules, options.recipe_file, parse_layer_action);
     language_model model = language_model::open(source.string());
     folder_plan const plan = plan_layers(model.network(), options, method, scheme, rules);
-    auto const& [config, shapes, methods] = plan;
     for (std::string const& rule : rules.unused())
         fmt::print(stderr, "warning: the rule {} fits no tensor\n", rule);
-    qtk::quantized_folder_writer writer(source, target, config);
-    for (auto const& [name, shape] : shapes) writer.plan_layer(name, shape);
+    qtk::quantized_folder_writer writer(source, target, plan.config);
+    for (auto const& [name, shape] : plan.shapes) writer.plan_layer(name, shape);
     if (options.is_dry) {
         fmt::print("{} layers would be {} by {}, {} kept as they are. Nothing was written.\n",
-                   shapes.size(), qtk::to_string(config.scheme), method.name,
-                   config.ignored.size());
-        for (qtk::scheme_group const& group : config.groups)
+                   plan.shapes.size(), qtk::to_string(plan.config.scheme), method.name,
+                   plan.config.ignored.size());
+        for (qtk::scheme_group const& group : plan.config.groups)
             fmt::print("of these {} would be {}\n", group.targets.texts().size(),
                        qtk::to_string(group.scheme));
         return;
     }
-    if (std::string const kept = layer_beside_quantized(model.network(), shapes);
+    if (std::string const kept = layer_beside_quantized(model.network(), plan.shapes);
         !method.transforms.empty() && !kept.empty())
         throw qtk::value_error(kept +
                                ": a layer that is kept in a quantized block does not go "
@@ -274,7 +273,7 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
     calibration_text const text = options.calibration.read(model);
     qtk::decoder& network = model.network();
     for (std::size_t i = 0; i < network.block_count(); ++i)
-        for_each_changed(network, i, method, methods,
+        for_each_changed(network, i, method, plan.methods,
                          [&](std::string const& name, auto const&, std::size_t size) {
                              writer.plan_floats(name, {size});
                          });
@@ -286,9 +285,10 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
         outcomes = qtk::quantize_model(
             network,
             [&](std::string const& name) {
-                auto const found = methods.find(name);
-                if (found == methods.end()) return qtk::layer_plan{};
-                return qtk::layer_plan{qtk::config_for(config, name).scheme, found->second, {}};
+                auto const found = plan.methods.find(name);
+                if (found == plan.methods.end()) return qtk::layer_plan{};
+                return qtk::layer_plan{
+                    qtk::config_for(plan.config, name).scheme, found->second, {}};
             },
             text.windows,
             [&](std::string const& layer, std::size_t at, std::size_t total) {
@@ -296,10 +296,10 @@ void quantize_with_method(std::filesystem::path const& source, std::filesystem::
             },
             [&](std::size_t block) {
                 network.for_each_linear_of(block, [&](qtk::linear& layer) {
-                    if (shapes.contains(layer.name()))
+                    if (plan.shapes.contains(layer.name()))
                         writer.write_layer(layer.name(), take_codes(layer));
                 });
-                for_each_changed(network, block, method, methods,
+                for_each_changed(network, block, method, plan.methods,
                                  [&](std::string const& name, std::span<float const> values,
                                      std::size_t) { writer.write_floats(name, values); });
             });

@@ -297,6 +297,7 @@ void measure_and_fit(calibrate_options const& options, std::vector<format_run> c
     std::vector<std::string> warnings;
     std::size_t const missing = options.is_fit_only ? 0 : plan.size() - record.runs.size();
     if (missing > 0) {
+        qtk::atomic_file::require_possible(path);
         if (!options.source.traces.empty())
             throw qtk::value_error(fmt::format(
                 "{}: {} of {} runs are there. Hint: first run all of them, without --trace: "
@@ -451,6 +452,7 @@ void add_calibrate(CLI::App& program) {
     command
         .add_option("--out", options->out,
                     "the table; energy-table.json if not given, none of a rehearsal")
+        ->check(file_to_write())
         ->type_name("FILE");
     command.add_option("--name", options->name, "of the table; that of its file if not given");
     command.add_flag("--json{-}", options->json_target,

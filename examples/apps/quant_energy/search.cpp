@@ -201,6 +201,7 @@ void add_search(CLI::App& program) {
     command
         .add_option("--recipe", options->recipe,
                     "file for the first assignment found: layer=format, one a line")
+        ->check(file_to_write())
         ->type_name("FILE");
     command
         .add_option("--from-recipe", options->from_recipe, "run the assignment of such a file, too")

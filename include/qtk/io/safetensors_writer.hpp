@@ -69,10 +69,9 @@ class safetensors_writer {
     /// What stands before the first tensor.
     [[nodiscard]] std::vector<std::byte> start() const {
         std::string const text = header();
-        std::vector<std::byte> bytes(8);
+        std::vector<std::byte> bytes(8 + text.size());
         store_little_endian(static_cast<std::uint64_t>(text.size()), bytes.data());
-        auto const more = std::as_bytes(std::span(text));
-        bytes.insert(bytes.end(), more.begin(), more.end());
+        std::ranges::copy(std::as_bytes(std::span(text)), bytes.begin() + 8);
         return bytes;
     }
     /// Where the tensors lie, in the order of the file.

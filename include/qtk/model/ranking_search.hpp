@@ -261,13 +261,15 @@ double search_in_turn(std::span<searched_layer* const> layers, int rounds, Score
     };
     search_in_turn(std::array{&qkv, &proj}, how.rounds, score);
     (void)score(0);
-    for (auto const& [searched, layer] : {std::pair{&fc1, &block.fc1()}, {&fc2, &block.fc2()}}) {
-        auto const seen = inputs.of(*layer);
-        matrix const made = float_output(*layer, seen);
-        search_in_turn(std::array{searched}, how.rounds, [&](std::size_t) {
-            return output_correlation(made.view(), searched->output(seen).view());
+    auto const search_alone = [&](auto& searched, auto const& layer) {
+        auto const seen = inputs.of(layer);
+        matrix const made = float_output(layer, seen);
+        search_in_turn(std::array{&searched}, how.rounds, [&](std::size_t) {
+            return output_correlation(made.view(), searched.output(seen).view());
         });
-    }
+    };
+    search_alone(fc1, block.fc1());
+    search_alone(fc2, block.fc2());
     return {{qkv.steps(), proj.steps(), fc1.steps(), fc2.steps()}, fit};
 }
 
