@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The tests under g++'s sanitizers. Every report fails a test.
+# The tests under sanitizers. Every report fails a test.
 #
 #   scripts/hardening/sanitizers.sh [asan] [tsan] [--rooms "io format"] [-- CTEST-ARGUMENT...]
 #
-# asan: addresses, leaks, undefined behaviour and the standard library's own assertions. tsan: data races, without OpenMP (its
-# runtime is not instrumented). --rooms builds and runs these rooms of tests alone; without it everything is built, the programs
-# among it, and every test runs but those that compile or package.
+# asan: g++; addresses, leaks, undefined behaviour and the standard library's own assertions. tsan: clang 16; data races, with four
+# threads of OpenMP, whose meetings its runtime tells (Archer; g++'s runtime does not). --rooms builds and runs these rooms of tests
+# alone; without it everything is built, the programs among it, and every test runs but those that compile or package.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=scripts/lib/packages.sh
@@ -28,6 +28,9 @@ done
 need_compiler
 need_libraries
 need_test_tools
+case " ${presets[*]} " in
+    *" tsan "*) need clang++-16 clang-16 '</usr/lib/llvm-16/lib/clang/16/include/omp.h>' libomp-16-dev ;;
+esac
 
 status=0
 for preset in "${presets[@]}"; do
