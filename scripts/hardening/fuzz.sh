@@ -22,7 +22,7 @@ slow=(cli_qtk cli_quant_energy cli_quant_fairness decode gguf_blocks gguf_quanti
     quantize tokenizer_json write_journal)
 # Quick to compile, and each new input is a matter of microseconds.
 in_ci=(gguf image_sets npy safetensors spelling trace)
-ci_runs=350000 ci_seconds=60
+ci_runs=350000 ci_seconds=90
 
 runs='' seconds='' is_ci=0 is_replay=0 targets=()
 while [ $# -gt 0 ]; do

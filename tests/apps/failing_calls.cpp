@@ -83,6 +83,15 @@ void leave_mark() {
 }
 
 std::atomic<long> calls{0}, allocations{0};
+// Before main() nobody can catch anything: a library's own objects are made there.
+std::atomic<bool> is_in_main{false};
+using main_function = int(int, char**, char**);
+main_function* its_main = nullptr;
+
+int counted_main(int argc, char** argv, char** environment) {
+    is_in_main = true;
+    return its_main(argc, argv, environment);
+}
 
 struct counter {
     ~counter() {
@@ -117,6 +126,7 @@ bool is_cut() {
     return true;
 }
 bool has_no_memory() {
+    if (!is_in_main) return false;
     kind const what = the_plan().what;
     long const n = ++allocations;
     if ((what != kind::once && what != kind::always) || the_plan().at == 0) return false;
@@ -134,6 +144,13 @@ constexpr int creates = 0100;  // O_CREAT
 constexpr int last_standard_stream = 2;
 
 }  // namespace
+
+extern "C" int __libc_start_main(main_function* main, int argc, char** argv, void (*init)(),
+                                 void (*fini)(), void (*loader_fini)(), void* stack_end) {
+    its_main = main;
+    return next<int(main_function*, int, char**, void (*)(), void (*)(), void (*)(), void*)>(
+        "__libc_start_main")(counted_main, argc, argv, init, fini, loader_fini, stack_end);
+}
 
 #define QTK_FAULT_CALL(name, parameters, arguments, ...)               \
     extern "C" __VA_ARGS__ name parameters {                           \
