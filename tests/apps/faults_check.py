@@ -65,9 +65,9 @@ def errors_of(said):
 class Command:
     """A command that writes `outputs`, each {name: kind}, in a folder {o}; {m} is the folder of inputs."""
 
-    def __init__(self, name, program, line, outputs, resume=None, new_target=False, is_slow=False, prepare=None):
+    def __init__(self, name, program, line, outputs, resume=None, is_slow=False):
         self.name, self.program, self.line, self.outputs = name, program, line, outputs
-        self.resume, self.new_target, self.is_slow, self.prepare = resume, new_target, is_slow, prepare
+        self.resume, self.is_slow = resume, is_slow
         self.clean, self.allocations, self.writes, self.seconds = {}, 0, 0, 0.0
 
     def argv(self, folder, *more):
@@ -83,10 +83,8 @@ class Command:
         """The folder as a user has it before the command: an old file in the place of each output."""
         shutil.rmtree(folder, ignore_errors=True)
         os.mkdir(folder)
-        if self.prepare:
-            self.prepare(folder)
         for name, kind in self.outputs.items():
-            if kind not in ("folder", "journal", "log", "entries", "observations") and not self.new_target:
+            if kind not in ("folder", "journal", "log", "entries", "observations"):
                 write(f"{folder}/{name}", b"old")
 
     def is_old(self, folder, name):
@@ -133,7 +131,7 @@ class Command:
             self.clean[name] = ({f: read(f"{path}/{f}") for f in os.listdir(path) if os.path.isfile(f"{path}/{f}")} if kind == "folder" else read(path))
             check(f"{self.name}: {name} is whole", self.is_whole(folder, name))
         check(f"{self.name}: nothing else is left", self.leftovers(folder) == [], self.leftovers(folder))
-        if nth_write not in wanted and nth_allocation not in wanted:
+        if not preloads():
             return
         count = f"{folder}/.count"
         self.fresh(folder)
@@ -143,8 +141,7 @@ class Command:
             self.writes, self.allocations = map(int, read(count).split())
 
     def leftovers(self, folder):
-        known = set(self.outputs) | set(os.listdir(f"{inputs}/prepared/{self.name}") if os.path.isdir(f"{inputs}/prepared/{self.name}") else [])
-        return sorted(f for f in os.listdir(folder) if f not in known and not f.endswith(".input"))
+        return sorted(f for f in os.listdir(folder) if f not in self.outputs)
 
     def after_error(self, what, done, folder, codes=(4,), allows_success=False):
         """One message, the right code, outputs old or whole, nothing left but what --resume goes on with."""
@@ -183,9 +180,6 @@ def commands():
     fair = f"--model {{m}}/net {few} --calibration-windows 2"
     vision = f"--model {digits}/resnet_digits.safetensors"
     quick = "--seeds 1 --calibration-images 10 --test-images 10 --no-times --no-mixed"
-
-    def with_gguf(folder):
-        shutil.copy(f"{inputs}/net.gguf", f"{folder}/in.input")
 
     all_commands = [
         Command("quantize to safetensors", qtk, "quantize {m}/net {o}/out.safetensors --scheme i4/g8 --force", {"out.safetensors": "bytes"}, ["--resume"]),
@@ -351,7 +345,7 @@ def signals(folder):
                 left = command.leftovers(out)
                 is_done = "folder" in command.outputs.values() and all(command.is_whole(out, name) for name in command.outputs)
                 done = command.run(out, *(command.resume if command.resume and left else []))
-                check(f"{what}: the next run", "already" in done.stderr if is_done else done.returncode == 0, done.returncode, done.stderr)
+                check(f"{what}: the next run", done.returncode != 0 and "already" in done.stderr if is_done else done.returncode == 0, done.returncode, done.stderr)
                 check(f"{what}: is whole", all(command.is_whole(out, name) for name in command.outputs), os.listdir(out))
                 left = [f for f in command.leftovers(out) if not command.is_harmless(f, ("kill",) if sent == signal.SIGKILL else ())]
                 check(f"{what}: nothing is left", left == [], left)
@@ -523,6 +517,13 @@ def streams(folder):
 
 steps = [full_disk, nth_write, nth_allocation, signals, read_only, names, streams]
 wanted = [s for s in steps if s.__name__ in arguments[6:]] or steps
+
+
+def preloads():
+    """Do the wanted steps need FAILING_CALLS?"""
+    return nth_write in wanted or nth_allocation in wanted
+
+
 with tempfile.TemporaryDirectory(prefix="qtk_faults_") as own:
     own = os.path.realpath(own)
     os.chmod(own, 0o755)
@@ -530,7 +531,7 @@ with tempfile.TemporaryDirectory(prefix="qtk_faults_") as own:
     inputs = f"{own}/inputs"
     os.mkdir(inputs)
     # A program with AddressSanitizer takes no other library before it.
-    if not {nth_write, nth_allocation}.isdisjoint(wanted) and subprocess.run([qtk, "--version"], env=dict(environment, LD_PRELOAD=shim), capture_output=True).returncode != 0:
+    if preloads() and subprocess.run([qtk, "--version"], env=dict(environment, LD_PRELOAD=shim), capture_output=True).returncode != 0:
         counts["nth_write and nth_allocation left out (nothing can be preloaded)"] = 1
         wanted = [s for s in wanted if s not in (nth_write, nth_allocation)]
     golden = f"{source}/tests/golden"
